@@ -1,0 +1,1 @@
+export type { ControlLink } from "./control-link.ts";
