@@ -1,0 +1,230 @@
+/**
+ * The server's one door: Connect, gRPC, gRPC-Web and plain HTTP on one port, over HTTP/1.1 and h2c.
+ *
+ * Promise: no bytes from outside can crash it; every answer carries a request id; every request is validated; every
+ * error is mapped at one place; and `drain` lets what has begun finish, tells the rest to come back, and returns.
+ *
+ *     const server = await startRpcServer({ host, port, health, log, routes: (router) => router.service(RunService, runs) });
+ *     console.log(server.url);
+ *     await server.drain(20_000);
+ */
+import {
+  createServer as createHttp1,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from "node:http";
+import { createServer as createHttp2, type Http2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { type ConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { answerCors } from "./cors.ts";
+import { errorMapping, type RpcLog } from "./error-mapping.ts";
+import { gzip } from "./gzip.ts";
+import { answerHealth, type Health } from "./health.ts";
+import { onePort } from "./one-port.ts";
+import { requestIdFrom, requestIdHeader, requestIdKey } from "./request-id.ts";
+import { openStreams } from "./streams.ts";
+import { answerUnimplemented } from "./unimplemented.ts";
+import { requestValidation, validation } from "./validation.ts";
+
+/**
+ * A part of the server that is not an RPC: the S3 endpoint, uploads, metrics, static files. Tried in order, after health
+ * and mounted methods and before everything else; answers true when it has taken the request. Over HTTP/2 it gets
+ * Node's compatibility objects, which behave the same.
+ */
+export type HttpHandler = (req: IncomingMessage, res: ServerResponse) => boolean | Promise<boolean>;
+
+export interface RpcLimits {
+  /** Largest request message after decompression; 32 MiB. */
+  requestBytes?: number;
+  /** How long a client may take to send its headers; 20 s. */
+  headersTimeoutMs?: number;
+  /** How long a silent connection is kept for the next request; 2 min, longer than clients keep theirs. */
+  keepAliveMs?: number;
+}
+
+export interface RpcServerOptions {
+  host: string;
+  /** 0 takes a free one. */
+  port: number;
+  routes: (router: ConnectRouter) => void;
+  http?: readonly HttpHandler[];
+  interceptors?: readonly Interceptor[];
+  health: Health;
+  limits?: RpcLimits;
+  log: RpcLog;
+  /** Web origins allowed beside our own host and loopback pages. */
+  allowedOrigins?: readonly string[];
+  /** Paths that belong to the object store: only `http` handlers may answer them. */
+  isStorePath?: (path: string) => boolean;
+}
+
+export interface RpcServer {
+  readonly url: string;
+  readonly port: number;
+  readonly address: string;
+  /** Stops accepting, waits for calls in flight up to `timeoutMs`, ends streams with UNAVAILABLE, closes everything. */
+  drain(timeoutMs: number): Promise<void>;
+}
+
+export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
+  const {
+    http = [],
+    interceptors = [],
+    health,
+    limits = {},
+    log,
+    allowedOrigins = [],
+    isStorePath = () => false,
+  } = options;
+  const { requestBytes = 32 * 1024 * 1024, headersTimeoutMs = 20_000, keepAliveMs = 120_000 } = limits;
+  const shutdown = new AbortController();
+  const streams = openStreams();
+  const inFlight = new Set<ServerResponse>();
+  let draining = false;
+
+  const rpcPaths = new Set<string>();
+  const callRpc = connectNodeAdapter({
+    routes: (router) => {
+      options.routes(router);
+      for (const handler of router.handlers) rpcPaths.add(handler.requestPath);
+    },
+    acceptCompression: [gzip],
+    readMaxBytes: requestBytes,
+    shutdownSignal: shutdown.signal,
+    interceptors: [errorMapping(log), streams.interceptor, ...interceptors, validation(requestValidation())],
+    contextValues: (req) => createContextValues().set(requestIdKey, String(req.headers[requestIdHeader])),
+  }) as RequestListener;
+
+  const onRequest: RequestListener = (req, res) => {
+    inFlight.add(res);
+    res.once("close", () => inFlight.delete(res));
+    const requestId = requestIdFrom(req.headers[requestIdHeader]);
+    req.headers[requestIdHeader] = requestId;
+    res.setHeader(requestIdHeader, requestId);
+    if (draining) closeAfter(req, res);
+    const path = pathOf(req);
+    if (answerCors(req, res, allowedOrigins)) return;
+    if (rpcPaths.has(path)) return callRpc(req, res);
+    if (answerHealth(path, req, res, health)) return;
+    offer(http, req, res).then(
+      (taken) => {
+        if (taken) return;
+        if (isStorePath(path) || !answerUnimplemented(path, req, res)) answerNotFound(res);
+      },
+      (err: unknown) => {
+        log.error({ requestId, path, err }, "http handler failed");
+        if (res.headersSent) res.destroy();
+        else res.writeHead(500, { "content-type": "text/plain" }).end(`internal error (request ${requestId})\n`);
+      },
+    );
+  };
+
+  const listener: RequestListener = (req, res) => {
+    res.once("finish", () => lingerOnUnread(req));
+    onRequest(req, res);
+  };
+  const http1 = createHttp1(
+    {
+      headersTimeout: headersTimeoutMs,
+      requestTimeout: 0,
+      keepAliveTimeout: keepAliveMs,
+      connectionsCheckingInterval: 1000,
+    },
+    listener,
+  );
+  const http2 = createHttp2({}, listener as never);
+  const sessions = new Set<Http2Session>();
+  http2.on("session", (session) => {
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+    session.on("error", (err) => log.debug({ err }, "http2 session failed"));
+  });
+  http1.on("clientError", (err, socket) => {
+    log.debug({ err }, "bad http request");
+    if (socket.writable) socket.end(`HTTP/1.1 ${statusOfClientError(err)}\r\nConnection: close\r\n\r\n`);
+    else socket.destroy();
+  });
+
+  const { server, sockets } = onePort({ http1, http2, headersTimeoutMs });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(options.port, options.host, () => {
+      server.off("error", reject);
+      resolve();
+    });
+  });
+  const { port, address, family } = server.address() as AddressInfo;
+  const host = family === "IPv6" ? `[${address}]` : address;
+
+  return {
+    url: `http://${host}:${port}`,
+    port,
+    address,
+    async drain(timeoutMs) {
+      draining = true;
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const session of sessions) session.close();
+      for (const res of inFlight) if (!res.headersSent) closeAfter(res.req, res);
+      http1.closeIdleConnections();
+      await until(() => inFlight.size <= streams.size, timeoutMs, inFlight);
+      streams.endAll();
+      shutdown.abort();
+      await until(() => inFlight.size === 0, Math.min(timeoutMs, 1000), inFlight);
+      for (const socket of sockets) socket.destroy();
+      http1.close();
+      http2.close();
+      await closed;
+    },
+  };
+}
+
+function pathOf(req: IncomingMessage): string {
+  const url = req.url ?? "/";
+  const query = url.indexOf("?");
+  return query === -1 ? url : url.slice(0, query);
+}
+
+async function offer(handlers: readonly HttpHandler[], req: IncomingMessage, res: ServerResponse): Promise<boolean> {
+  for (const handler of handlers) if (await handler(req, res)) return true;
+  return false;
+}
+
+function answerNotFound(res: ServerResponse): void {
+  res.writeHead(404, { "content-type": "text/plain" }).end("not found\n");
+}
+
+/** HTTP/2 has GOAWAY for this. */
+function closeAfter(req: IncomingMessage, res: ServerResponse): void {
+  if (req.httpVersionMajor === 1) res.setHeader("connection", "close");
+}
+
+/**
+ * A refused upload may still be on its way: closing at once would destroy the answer before the client reads it, reading
+ * on for ever would be a gift to it. Two seconds are enough to read an answer.
+ */
+function lingerOnUnread(req: IncomingMessage): void {
+  if (req.complete || req.httpVersionMajor !== 1) return;
+  const timer = setTimeout(() => req.socket.destroy(), 2000);
+  req.once("close", () => clearTimeout(timer));
+}
+
+function statusOfClientError(err: NodeJS.ErrnoException): string {
+  if (err.code === "HPE_HEADER_OVERFLOW") return "431 Request Header Fields Too Large";
+  return err.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
+}
+
+/** Waits until `done()` holds, looking again whenever a response closes, at most `timeoutMs`. */
+function until(done: () => boolean, timeoutMs: number, responses: ReadonlySet<ServerResponse>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, timeoutMs);
+    const look = () => {
+      if (!done()) return;
+      clearTimeout(timer);
+      resolve();
+    };
+    for (const res of responses) res.once("close", look);
+    look();
+  });
+}
