@@ -20,9 +20,12 @@ import { type ConnectRouter, createContextValues, type Interceptor } from "@conn
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { answerCors } from "./cors.ts";
 import { errorMapping, type RpcLog } from "./error-mapping.ts";
+import { fastUnary, isFastUnary } from "./fast-unary.ts";
 import { gzip } from "./gzip.ts";
 import { answerHealth, type Health } from "./health.ts";
+import { measured, type RpcMetrics } from "./metrics.ts";
 import { onePort } from "./one-port.ts";
+import { recordRoutes } from "./recorded-router.ts";
 import { requestIdFrom, requestIdHeader, requestIdKey } from "./request-id.ts";
 import { openStreams } from "./streams.ts";
 import { answerUnimplemented } from "./unimplemented.ts";
@@ -54,6 +57,7 @@ export interface RpcServerOptions {
   health: Health;
   limits?: RpcLimits;
   log: RpcLog;
+  metrics?: RpcMetrics;
   /** Web origins allowed beside our own host and loopback pages. */
   allowedOrigins?: readonly string[];
   /** Paths that belong to the object store: only `http` handlers may answer them. */
@@ -68,6 +72,9 @@ export interface RpcServer {
   drain(timeoutMs: number): Promise<void>;
 }
 
+/** On one machine or one network, gzip of small answers costs more than it saves. */
+const compressMinBytes = 16 * 1024;
+
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
   const {
     http = [],
@@ -77,6 +84,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     log,
     allowedOrigins = [],
     isStorePath = () => false,
+    metrics,
   } = options;
   const { requestBytes = 32 * 1024 * 1024, headersTimeoutMs = 20_000, keepAliveMs = 120_000 } = limits;
   const shutdown = new AbortController();
@@ -84,29 +92,56 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const inFlight = new Set<ServerResponse>();
   let draining = false;
 
-  const rpcPaths = new Set<string>();
-  const callRpc = connectNodeAdapter({
-    routes: (router) => {
-      options.routes(router);
-      for (const handler of router.handlers) rpcPaths.add(handler.requestPath);
-    },
+  const validate = requestValidation();
+  const routerOptions = {
     acceptCompression: [gzip],
+    compressMinBytes,
     readMaxBytes: requestBytes,
     shutdownSignal: shutdown.signal,
-    interceptors: [errorMapping(log), streams.interceptor, ...interceptors, validation(requestValidation())],
+    interceptors: [
+      ...(metrics === undefined ? [] : [measured(metrics)]),
+      errorMapping(log),
+      streams.interceptor,
+      ...interceptors,
+      validation(validate),
+    ],
+  };
+  const mounted = recordRoutes(options.routes, routerOptions);
+  const callUnary = fastUnary({
+    interceptors,
+    validate,
+    readMaxBytes: requestBytes,
+    compressMinBytes,
+    shutdown: shutdown.signal,
+    log,
+    metrics,
+  });
+  const callAny = connectNodeAdapter({
+    routes: (router) => router.handlers.push(...mounted.handlers.values()),
     contextValues: (req) => createContextValues().set(requestIdKey, String(req.headers[requestIdHeader])),
   }) as RequestListener;
+  const callRpc = (path: string, req: IncomingMessage, res: ServerResponse, requestId: string): boolean => {
+    if (!mounted.handlers.has(path)) return false;
+    const unary = mounted.unary.get(path);
+    if (unary !== undefined && isFastUnary(req)) callUnary(unary, req, res, requestId);
+    else callAny(req, res);
+    return true;
+  };
 
+  function onClose(this: ServerResponse): void {
+    inFlight.delete(this);
+    lingerOnUnread(this.req);
+  }
   const onRequest: RequestListener = (req, res) => {
     inFlight.add(res);
-    res.once("close", () => inFlight.delete(res));
+    res.once("close", onClose);
     const requestId = requestIdFrom(req.headers[requestIdHeader]);
     req.headers[requestIdHeader] = requestId;
     res.setHeader(requestIdHeader, requestId);
     if (draining) closeAfter(req, res);
     const path = pathOf(req);
     if (answerCors(req, res, allowedOrigins)) return;
-    if (rpcPaths.has(path)) return callRpc(req, res);
+    if (callRpc(path, req, res, requestId)) return;
     if (answerHealth(path, req, res, health)) return;
     offer(http, req, res).then(
       (taken) => {
@@ -121,10 +156,6 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     );
   };
 
-  const listener: RequestListener = (req, res) => {
-    res.once("finish", () => lingerOnUnread(req));
-    onRequest(req, res);
-  };
   const http1 = createHttp1(
     {
       headersTimeout: headersTimeoutMs,
@@ -132,9 +163,9 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       keepAliveTimeout: keepAliveMs,
       connectionsCheckingInterval: 1000,
     },
-    listener,
+    onRequest,
   );
-  const http2 = createHttp2({}, listener as never);
+  const http2 = createHttp2({}, onRequest as never);
   const sessions = new Set<Http2Session>();
   http2.on("session", (session) => {
     sessions.add(session);
