@@ -7,6 +7,7 @@
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import { createValidator, type Violation } from "@bufbuild/protovalidate";
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { quickCheck } from "./quick-check.ts";
 
 /** Throws a ConnectError that names every broken rule. */
 export type Validate = (schema: DescMessage, message: Message) => void;
@@ -27,14 +28,21 @@ function isException(violation: Violation): boolean {
 
 export function requestValidation(): Validate {
   const validator = createValidator();
-  return (schema, message) => {
+  const broken = (schema: DescMessage, message: Message): Violation[] => {
     const result = validator.validate(schema, message);
-    if (result.kind === "valid") return;
     if (result.kind === "error") throw result.error;
-    const broken = result.violations.filter((violation) => !isException(violation));
-    if (broken.length === 0) return;
+    return result.kind === "valid" ? [] : result.violations.filter((violation) => !isException(violation));
+  };
+  const holds = quickCheck({
+    slow: (schema, message) => broken(schema, message).length === 0,
+    mayBeEmpty: (field) => emptyAllowed.has(field.name),
+  });
+  return (schema, message) => {
+    if (holds(schema, message)) return;
+    const violations = broken(schema, message);
+    if (violations.length === 0) return;
     throw new ConnectError(
-      `${schema.typeName} is invalid: ${broken.map((violation) => violation.toString()).join("; ")}`,
+      `${schema.typeName} is invalid: ${violations.map((violation) => violation.toString()).join("; ")}`,
       Code.InvalidArgument,
     );
   };
