@@ -1,1 +1,16 @@
+export * from "./attempt.ts";
+export * from "./data-uris.ts";
+export * from "./deterministic-binary.ts";
 export * from "./errors.ts";
+export * from "./group-commit.ts";
+export * from "./inputs-hash.ts";
+export * from "./list-request.ts";
+export type { PageStart, SortKey } from "./list-token.ts";
+export type { ListColumnType } from "./list-value.ts";
+export * from "./lru.ts";
+export * from "./names.ts";
+export * from "./phase.ts";
+export * from "./retry.ts";
+export * from "./task-policy.ts";
+export * from "./time.ts";
+export * from "./timeouts.ts";

@@ -34,7 +34,7 @@ create table tasks (
   created_at timestamptz not null default clock_timestamp(),
   primary key (project, domain, name, version)
 );
-create index tasks_by_time on tasks (project, domain, name, created_at desc);
+create index tasks_by_time on tasks (project, domain, name, created_at desc, version desc);
 
 -- settings-service
 create table settings (
@@ -107,12 +107,12 @@ create table actions (
 create index actions_by_parent on actions (run_id, parent);
 
 create table action_events (
+  id bigint generated always as identity,
   run_id bigint not null,
   name text collate "C" not null,
-  version integer not null,
   report bytea not null,              -- flytets.cluster.v1.AttemptReport
   cluster text not null default '',
-  primary key (run_id, name, version),
+  primary key (run_id, name, id),
   foreign key (run_id) references runs on delete cascade
 );
 
@@ -123,7 +123,10 @@ create table queue_items (
   name text collate "C" not null,
   parent text collate "C",
   task_type text not null,
+  -- How many of its cluster's slots the action takes while it works (0: core-sleep and the like).
   slots smallint not null,
+  -- Device that the task asks for ('' for none); only clusters that have it take the action.
+  accelerator text not null default '',
   -- 0 pending, 1 leased, 2 ending (aborted or over, its cluster still cleans up), 3 held by the control plane (condition), 4 waits for a cache entry
   state smallint not null default 0,
   attempt integer not null default 1,

@@ -1,0 +1,2 @@
+export * from "./cache-key.ts";
+export * from "./store.ts";
