@@ -1,0 +1,85 @@
+// The Python of tasks and tests: a virtual environment in .venv with pinned packages.
+
+import { existsSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { capture, causeIn } from "./child.mjs";
+import { hashOf, isStamped, stamp } from "./stamp.mjs";
+import { SetupError } from "./tell.mjs";
+
+const NAMES = ["python3", "python3.13", "python3.12", "python3.14", "python3.11", "python3.10", "python"];
+const INSTALL = "install Python 3.10 or newer (Debian: apt install python3 python3-venv), or set PYTHON to its path";
+
+/**
+ * @param {string} root
+ * @param {boolean} tests also what only our tests need
+ */
+export function pythonStep(root, tests) {
+  const venv = join(root, ".venv");
+  const python = join(venv, "bin/python");
+  const files = ["requirements.txt", ...(tests ? ["requirements-test.txt"] : [])];
+  const paths = files.map((file) => join(root, "scripts/python", file));
+  const stampFile = join(venv, tests ? ".flyte-ts-test" : ".flyte-ts");
+  // Scripts of a venv hold its absolute path, so a moved checkout needs a new one.
+  const hash = hashOf([venv, ...paths.map((file) => ({ file }))]);
+  return {
+    isDone: () => existsSync(python) && isStamped(stampFile, hash),
+    async run(tell) {
+      if (!(await isUsable(venv, python))) {
+        const base = await findPython();
+        await tell.step(`Python environment .venv (${base.path} ${base.version})`, () => makeVenv(base.path, venv));
+      }
+      const title = `Python packages (${files.join(", ")}; some minutes the first time)`;
+      await tell.step(title, () => install(python, paths));
+      stamp(stampFile, hash);
+    },
+  };
+}
+
+/**
+ * The first Python that is new enough: $PYTHON alone if set, else the usual names.
+ * @param {{ env?: NodeJS.ProcessEnv, names?: string[] }} [options]
+ */
+export async function findPython({ env = process.env, names = NAMES } = {}) {
+  const seen = [];
+  for (const name of env.PYTHON ? [env.PYTHON] : names) {
+    const code = "import sys; print('%d.%d.%d' % sys.version_info[:3]); print(sys.executable)";
+    const result = await capture(name, ["-c", code], { env });
+    const [version = "", path = name] = result.stdout.trim().split("\n");
+    const [major = 0, minor = 0] = version.split(".").map(Number);
+    if (result.code === 0 && major === 3 && minor >= 10) return { path, version };
+    if (result.code === 0) seen.push(`${name} is ${version}`);
+  }
+  if (env.PYTHON && seen.length === 0) throw new SetupError(`PYTHON=${env.PYTHON} cannot be run`, INSTALL);
+  throw new SetupError(seen.length > 0 ? `no Python ≥ 3.10 found (${seen.join(", ")})` : "no Python found", INSTALL);
+}
+
+async function isUsable(venv, python) {
+  if (!existsSync(python)) return false;
+  const result = await capture(python, ["-c", "import sys, pip; print(sys.prefix, sys.version_info >= (3, 10))"]);
+  return result.stdout.trim() === `${venv} True`;
+}
+
+async function makeVenv(base, venv) {
+  rmSync(venv, { recursive: true, force: true });
+  const result = await capture(base, ["-m", "venv", venv]);
+  if (result.code === 0) return;
+  rmSync(venv, { recursive: true, force: true });
+  const missing = /ensurepip|No module named venv/.test(result.output);
+  throw new SetupError(
+    missing ? `${base} has no venv module` : `cannot make a Python environment with ${base}: ${causeIn(result.output)}`,
+    missing ? "install it (Debian and Ubuntu: apt install python3-venv), or set PYTHON to another Python" : INSTALL,
+    result.output,
+  );
+}
+
+async function install(python, requirements) {
+  const files = requirements.flatMap((file) => ["-r", file]);
+  const quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"];
+  const result = await capture(python, ["-m", "pip", "install", ...quiet, ...files]);
+  if (result.code === 0) return;
+  throw new SetupError(
+    `pip install failed: ${causeIn(result.output)}`,
+    "check the network and the Python package index, then run this again",
+    result.output,
+  );
+}
