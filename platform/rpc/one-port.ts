@@ -19,7 +19,7 @@ export interface OnePortOptions {
 
 export interface OnePort {
   readonly server: net.Server;
-  /** Every open connection, whoever serves it. */
+  /** Open connections but those of HTTP/2, which belong to their sessions. */
   readonly sockets: ReadonlySet<net.Socket>;
 }
 
@@ -30,7 +30,10 @@ export function onePort({ http1, http2, headersTimeoutMs }: OnePortOptions): One
   const server = net.createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }, (socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
-    sniff(socket, headersTimeoutMs, (isHttp2) => (isHttp2 ? http2 : http1).emit("connection", socket));
+    sniff(socket, headersTimeoutMs, (isHttp2) => {
+      if (isHttp2) sockets.delete(socket);
+      (isHttp2 ? http2 : http1).emit("connection", socket);
+    });
   });
   return { server, sockets };
 }

@@ -16,7 +16,8 @@ import {
 } from "node:http";
 import { createServer as createHttp2, type Http2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
-import { type ConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import { setTimeout } from "node:timers/promises";
+import { Code, ConnectError, type ConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { answerCors } from "./cors.ts";
 import { errorMapping, type RpcLog } from "./error-mapping.ts";
@@ -75,6 +76,9 @@ export interface RpcServer {
 /** On one machine or one network, gzip of small answers costs more than it saves. */
 const compressMinBytes = 16 * 1024;
 
+/** How long a drain waits for answers to be written and connections to end, once everything is over. */
+const lastWordsMs = 1000;
+
 export async function startRpcServer(options: RpcServerOptions): Promise<RpcServer> {
   const {
     http = [],
@@ -120,11 +124,21 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
     routes: (router) => router.handlers.push(...mounted.handlers.values()),
     contextValues: (req) => createContextValues().set(requestIdKey, String(req.headers[requestIdHeader])),
   }) as RequestListener;
+  const callChecked: RequestListener = (req, res) => {
+    // HTTP/1.0 has none
+    if (req.httpVersionMajor === 1) req.headers.host ??= "localhost";
+    try {
+      callAny(req, res);
+    } catch {
+      // connect-node makes a URL of host and path before it has a promise to reject
+      res.writeHead(400, { "content-type": "text/plain" }).end("the request names no usable host\n");
+    }
+  };
   const callRpc = (path: string, req: IncomingMessage, res: ServerResponse, requestId: string): boolean => {
     if (!mounted.handlers.has(path)) return false;
     const unary = mounted.unary.get(path);
     if (unary !== undefined && isFastUnary(req)) callUnary(unary, req, res, requestId);
-    else callAny(req, res);
+    else callChecked(req, res);
     return true;
   };
 
@@ -199,11 +213,14 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
       for (const session of sessions) session.close();
       for (const res of inFlight) if (!res.headersSent) closeAfter(res.req, res);
       http1.closeIdleConnections();
-      await until(() => inFlight.size <= streams.size, timeoutMs, inFlight);
+      await eventually(() => inFlight.size <= streams.size, timeoutMs);
       streams.endAll();
-      shutdown.abort();
-      await until(() => inFlight.size === 0, Math.min(timeoutMs, 1000), inFlight);
+      shutdown.abort(new ConnectError("the server is shutting down; connect again", Code.Unavailable));
+      await eventually(() => inFlight.size === 0, lastWordsMs);
+      for (const socket of sockets) socket.destroySoon();
+      await eventually(() => sockets.size === 0 && sessions.size === 0, lastWordsMs);
       for (const socket of sockets) socket.destroy();
+      for (const session of sessions) session.destroy();
       http1.close();
       http2.close();
       await closed;
@@ -237,7 +254,9 @@ function closeAfter(req: IncomingMessage, res: ServerResponse): void {
  */
 function lingerOnUnread(req: IncomingMessage): void {
   if (req.complete || req.httpVersionMajor !== 1) return;
-  const timer = setTimeout(() => req.socket.destroy(), 2000);
+  const { socket } = req;
+  if (socket === null || socket.destroyed) return;
+  const timer = globalThis.setTimeout(() => socket.destroy(), 2000);
   req.once("close", () => clearTimeout(timer));
 }
 
@@ -246,16 +265,8 @@ function statusOfClientError(err: NodeJS.ErrnoException): string {
   return err.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
 }
 
-/** Waits until `done()` holds, looking again whenever a response closes, at most `timeoutMs`. */
-function until(done: () => boolean, timeoutMs: number, responses: ReadonlySet<ServerResponse>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, timeoutMs);
-    const look = () => {
-      if (!done()) return;
-      clearTimeout(timer);
-      resolve();
-    };
-    for (const res of responses) res.once("close", look);
-    look();
-  });
+/** Waits until `done()` holds, at most `timeoutMs`. Only a drain looks like this, so looking again and again is cheap. */
+async function eventually(done: () => boolean, timeoutMs: number): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  while (!done() && performance.now() < end) await setTimeout(5);
 }

@@ -77,7 +77,7 @@ export function aborted(signal: AbortSignal): Promise<void> {
 
 /** Waits until `condition` holds; the test runner's own timeout is the limit. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setImmediate(resolve));
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** A valid Enqueue whose behaviour `inputUri` chooses. */

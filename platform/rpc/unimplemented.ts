@@ -6,8 +6,9 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Code } from "@connectrpc/connect";
 import { codeToString } from "@connectrpc/connect/protocol-connect";
 
-const methodPath = /^\/[A-Za-z_][\w.]*\.?[\w]*\/[A-Za-z_]\w*$/;
-const rpcType = /^application\/(?:(connect\+(?:proto|json))|(grpc(?:-web)?(?:-text)?(?:\+\w+)?)|proto|json)(?:;|$)/i;
+const methodPath = /^\/[A-Za-z_][\w.]*\/[A-Za-z_]\w*$/;
+const rpcType =
+  /^(?:(application\/connect\+(?:proto|json))|(application\/grpc(?:-web)?(?:-text)?(?:\+\w+)?)|application\/(?:proto|json))(?:;|$)/i;
 
 /** Answers and says true if the request is an RPC of any of the three protocols. */
 export function answerUnimplemented(path: string, req: IncomingMessage, res: ServerResponse): boolean {
@@ -19,7 +20,7 @@ export function answerUnimplemented(path: string, req: IncomingMessage, res: Ser
     res.writeHead(200, { "content-type": kind[1] }).end(endStream(message));
   } else if (kind[2] !== undefined) {
     // trailers-only answer: legal over HTTP/1.1 too, where gRPC-Web clients read it from the headers
-    res.writeHead(200, { "content-type": type, "grpc-status": String(Code.Unimplemented), "grpc-message": message });
+    res.writeHead(200, { "content-type": kind[2], "grpc-status": String(Code.Unimplemented), "grpc-message": message });
     res.end();
   } else {
     res.writeHead(501, { "content-type": "application/json" });
