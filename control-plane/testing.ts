@@ -5,7 +5,8 @@
  *     const projects = createClient(ProjectService, testTransport(({ service }) => service(ProjectService, impl)));
  */
 
-import { type ConnectRouter, createRouterTransport, type Transport } from "@connectrpc/connect";
+import assert from "node:assert/strict";
+import { Code, ConnectError, type ConnectRouter, createRouterTransport, type Transport } from "@connectrpc/connect";
 import { errorMapping, requestValidation, validation } from "@flyte-ts/platform/rpc";
 import { type Identity, identityInterceptor, localIdentity } from "./identity-service/index.ts";
 
@@ -26,4 +27,14 @@ export function testTransport(
 ): Transport {
   const interceptors = [errorMapping(log), identityInterceptor(() => identity), validation(requestValidation())];
   return createRouterTransport(routes, { router: { interceptors } });
+}
+
+/** For `assert.rejects`: the wire's code, and words of the message. */
+export function failsWith(code: Code, message: RegExp): (error: unknown) => true {
+  return (error) => {
+    const failed = ConnectError.from(error);
+    assert.equal(Code[failed.code], Code[code], failed.message);
+    assert.match(failed.message, message);
+    return true;
+  };
 }
