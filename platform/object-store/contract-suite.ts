@@ -26,6 +26,8 @@ export interface SuiteOptions {
   readonly signedUrls: boolean;
   /** False for servers that lack conditional writes. */
   readonly ifAbsent?: boolean;
+  /** False for servers that lose line breaks in keys. */
+  readonly lineBreaks?: boolean;
   /** Why the whole suite is skipped. */
   readonly skip?: string | false;
 }
@@ -216,11 +218,12 @@ export function objectStoreContract(
 
     it("keeps awkward keys apart, and lists them in byte order, in pages of any size", async () => {
       const base = fresh();
-      await Promise.all(AWKWARD_KEYS.map((key) => store.put(`${base}/${key}`, Buffer.from(key))));
-      for (const key of AWKWARD_KEYS) assert.equal(text(await store.get(`${base}/${key}`)), key);
-      const expected = AWKWARD_KEYS.map((key) => `${base}/${key}`).sort((a, b) =>
-        Buffer.compare(Buffer.from(a), Buffer.from(b)),
-      );
+      const keys = AWKWARD_KEYS.filter((key) => suite.lineBreaks !== false || !key.includes("\n"));
+      await Promise.all(keys.map((key) => store.put(`${base}/${key}`, Buffer.from(key))));
+      for (const key of keys) assert.equal(text(await store.get(`${base}/${key}`)), key);
+      const expected = keys
+        .map((key) => `${base}/${key}`)
+        .sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
       for (const limit of [1, 2, 5, 1000]) {
         const { uris, pages } = await listAll(store, `${base}/`, { limit });
         assert.deepEqual(uris, expected);
@@ -257,7 +260,7 @@ export function objectStoreContract(
       assert.deepEqual(await list("a/b", { delimiter: "/" }), [[], []]);
     });
 
-    it("copies content and metadata, also onto itself", async () => {
+    it("copies content and metadata", async () => {
       const [from, to] = [joinUri(fresh(), "é+% from"), joinUri(fresh(), "to")];
       await store.put(from, Buffer.from("copied"), { contentType: "text/x-c", metadata: { k: "v" } });
       await store.copy(from, to);

@@ -31,4 +31,20 @@ export {
   type SignedUpload,
   type SignUploadOptions,
 } from "./object-store.ts";
+export {
+  type EmbeddedStoreOptions,
+  type OpenedObjectStore,
+  openObjectStore,
+  type RemoteStoreOptions,
+} from "./open.ts";
+export { openS3Store, type S3StoreOptions } from "./s3/index.ts";
+export {
+  type CredentialLookup,
+  type S3Credentials,
+  type S3Endpoint,
+  type S3EndpointOptions,
+  s3Endpoint,
+  type UrlSignerOptions,
+  urlSigner,
+} from "./s3-endpoint/index.ts";
 export { isBucketName, joinUri, type ObjectAddress, objectUri, parseObjectUri } from "./uri.ts";

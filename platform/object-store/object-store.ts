@@ -7,7 +7,7 @@
  * {@link ObjectNotFoundError} elsewhere; all failures are the typed errors of `errors.ts`.
  */
 
-/** Bytes to store: whole, or as they come (then memory stays small). */
+/** Bytes to store: whole, or as they come (then memory stays small). A chunk once yielded must not be changed. */
 export type ObjectBody = Uint8Array | AsyncIterable<Uint8Array>;
 
 /** A byte range, both ends inclusive as in HTTP; without `end`, up to the last byte. */

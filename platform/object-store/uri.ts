@@ -58,6 +58,16 @@ export function joinUri(base: string, ...segments: readonly string[]): string {
   return out;
 }
 
+/** Percent-encoding as AWS wants it: all but unreserved characters. */
+export function uriEncode(text: string): string {
+  return encodeURIComponent(text).replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+/** A key as a URL path: encoded but for its slashes. */
+export function uriEncodePath(key: string): string {
+  return key.split("/").map(uriEncode).join("/");
+}
+
 /** True for names S3 allows as a bucket. */
 export function isBucketName(name: string): boolean {
   return BUCKET.test(name) && !name.includes("..");

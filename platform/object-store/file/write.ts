@@ -19,6 +19,9 @@ export type Sync = "none" | "data" | "full";
 /** Where the ETag comes from: the MD5 of what is written, or a function asked after the last byte. */
 export type EtagSource = "md5" | (() => string);
 
+/** Bytes handed to the system at once. */
+const BATCH = 512 * 1024;
+
 export interface WriteOptions extends PutOptions {
   readonly etag?: EtagSource;
   readonly uploadId?: string;
@@ -35,6 +38,31 @@ export async function writeObject(
   options: WriteOptions = {},
 ): Promise<PutResult> {
   const path = layout.objectPath(uri);
+  return viaTemp(layout, sync, uri, body, options, async (temp) => {
+    await commit(layout, uri, temp, path, options.ifAbsent === true);
+    if (sync === "full") await syncDirectory(dirname(path));
+  });
+}
+
+/** Writes a file that is only a part of an object to come; its directory must exist. */
+export async function writePart(
+  layout: Layout,
+  uri: string,
+  path: string,
+  body: ObjectBody,
+  options: WriteOptions,
+): Promise<PutResult> {
+  return viaTemp(layout, "none", uri, body, options, (temp) => rename(temp, path));
+}
+
+async function viaTemp(
+  layout: Layout,
+  sync: Sync,
+  uri: string,
+  body: ObjectBody,
+  options: WriteOptions,
+  publish: (temp: string) => Promise<void>,
+): Promise<PutResult> {
   const temp = layout.temp();
   const file = await openTemp(temp, uri);
   try {
@@ -45,8 +73,7 @@ export async function writeObject(
     } finally {
       await file.close();
     }
-    await commit(layout, uri, temp, path, options.ifAbsent === true);
-    if (sync === "full") await syncDirectory(dirname(path));
+    await publish(temp);
     return result;
   } catch (error) {
     await rm(temp, { force: true });
@@ -55,7 +82,7 @@ export async function writeObject(
 }
 
 /** Opens a new temporary file. */
-export async function openTemp(path: string, uri: string): Promise<FileHandle> {
+async function openTemp(path: string, uri: string): Promise<FileHandle> {
   try {
     return await open(path, "wx", 0o600);
   } catch (error) {
@@ -67,7 +94,7 @@ export async function openTemp(path: string, uri: string): Promise<FileHandle> {
 }
 
 /** Writes all of `data`, however the system splits it. */
-export async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
+async function writeAll(file: FileHandle, data: Uint8Array): Promise<void> {
   let offset = 0;
   while (offset < data.length) offset += (await file.write(data, offset, data.length - offset)).bytesWritten;
 }
@@ -84,11 +111,7 @@ async function fill(file: FileHandle, uri: string, body: ObjectBody, options: Wr
     if (size <= 64 * 1024) small = body;
     else await writeAll(file, body);
   } else {
-    for await (const chunk of body) {
-      hash?.update(chunk);
-      size += chunk.length;
-      await writeAll(file, chunk);
-    }
+    size = await writeStream(file, body, hash);
   }
   const md5 = hash?.digest();
   if (contentMd5 !== undefined && md5?.equals(contentMd5) !== true) throw new ContentMismatchError(uri, "Content-MD5");
@@ -105,6 +128,44 @@ async function fill(file: FileHandle, uri: string, body: ObjectBody, options: Wr
   const trailer = writeTrailer(info);
   await writeAll(file, small === undefined ? trailer : Buffer.concat([small, trailer]));
   return { etag, size };
+}
+
+/** Writes chunks in batches, one being written while the next one arrives and is hashed. */
+async function writeStream(file: FileHandle, body: AsyncIterable<Uint8Array>, hash: Hash | undefined): Promise<number> {
+  let size = 0;
+  let batch: Uint8Array[] = [];
+  let batched = 0;
+  let writing: Promise<void> = Promise.resolve();
+  const flush = async () => {
+    await writing;
+    const chunks = batch;
+    [batch, batched] = [[], 0];
+    writing = writeChunks(file, chunks);
+    // Noticed by whoever awaits it next; until then it must not count as unhandled.
+    writing.catch(() => {});
+  };
+  try {
+    for await (const chunk of body) {
+      hash?.update(chunk);
+      size += chunk.length;
+      batched += chunk.length;
+      batch.push(chunk);
+      if (batched >= BATCH) await flush();
+    }
+    await flush();
+  } finally {
+    // The file must not be closed under a write.
+    await writing;
+  }
+  return size;
+}
+
+async function writeChunks(file: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+  const total = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  if (total === 0) return;
+  const { bytesWritten } = await file.writev(chunks);
+  // The system took less than all: the rest is joined and written the plain way.
+  if (bytesWritten < total) await writeAll(file, Buffer.concat(chunks).subarray(bytesWritten));
 }
 
 async function commit(layout: Layout, uri: string, temp: string, path: string, ifAbsent: boolean): Promise<void> {
