@@ -1,1 +1,25 @@
+// For plugin rooms and other adapters of the action store.
+export {
+  type ActionRecord,
+  type ActionStore,
+  amend,
+  type EndingIntent,
+  type NewActionRecord,
+  StaleRecordError,
+} from "./action-store.ts";
+export {
+  type AttemptError,
+  type AttemptPhase,
+  type AttemptPlaces,
+  attemptKey,
+  attemptPlaces,
+  isTerminal,
+  type Transition,
+} from "./attempt.ts";
 export type { ControlLink } from "./control-link.ts";
+export type { Log } from "./log.ts";
+export { memoryActionStore } from "./memory-action-store.ts";
+export { pause } from "./pause.ts";
+export type { AttemptContext, AttemptDetails, Ending, Plugin, PluginState, Step } from "./plugin.ts";
+export { type Again, type Reconciler, type ReconcilerOptions, reconciler } from "./reconciler.ts";
+export { type Executor, type ExecutorOptions, executor } from "./run-executor.ts";

@@ -1,0 +1,170 @@
+/**
+ * The executor of one cluster: dials the control plane, takes leases, turns each into real work through a plugin, and
+ * reports what becomes of it.
+ *
+ * Promise: it may be killed at any moment. What it leased is sent to it again, work that goes on is adopted by its
+ * plugin, and nothing that ended runs twice. A control plane that is away costs nothing but patience: work goes on,
+ * reports wait and are repeated.
+ *
+ *     const local = executor({ cluster: "embedded", link, store: memoryActionStore(), plugins, clock, log, slots: 8 });
+ *     await local.run(signal);
+ */
+import { create } from "@bufbuild/protobuf";
+import { type AttemptReport, ConnectRequestSchema } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import { type Clock, systemClock } from "@flyte-ts/core";
+import { type ActionStore, amend } from "./action-store.ts";
+import type { ControlLink } from "./control-link.ts";
+import { intake } from "./intake.ts";
+import type { Log } from "./log.ts";
+import { pause } from "./pause.ts";
+import { type Plugin, pluginTable } from "./plugin.ts";
+import { reconciler } from "./reconciler.ts";
+import { reportQueue } from "./report-queue.ts";
+import { work } from "./work.ts";
+
+export interface ExecutorOptions {
+  cluster: string;
+  /** Tells executor processes of one cluster apart in logs. */
+  name?: string;
+  link: ControlLink;
+  store: ActionStore;
+  plugins: readonly Plugin[];
+  log: Log;
+  clock?: Clock;
+  /** Actions that need a slot, leased at once. */
+  slots: number;
+  labels?: Readonly<Record<string, string>>;
+  /** Attempts worked on at once (steps, not running work). */
+  concurrency?: number;
+  backoff?: { firstMs: number; maxMs: number };
+}
+
+export interface Executor {
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export function executor(options: ExecutorOptions): Executor {
+  const { store, log, link } = options;
+  const clock = options.clock ?? systemClock;
+  const backoff = options.backoff ?? { firstMs: 100, maxMs: 5_000 };
+
+  const reports = reportQueue({
+    cluster: options.cluster,
+    link,
+    backoff,
+    onVerdict: (key, report, verdict) => void answered(key, report, verdict),
+    onError: (error, waiting) =>
+      log.warn({ err: error, waiting }, "reports could not be handed in and will be repeated"),
+  });
+  const attempts = work({
+    store,
+    clock,
+    log,
+    pluginFor: pluginTable(options.plugins),
+    report: (key, report) => reports.push(key, report),
+    wake: (key) => queue.add(key),
+  });
+  const queue = reconciler({
+    reconcile: attempts.reconcile,
+    onError: attempts.onError,
+    concurrency: options.concurrency ?? 64,
+  });
+  const incoming = intake({
+    store,
+    log,
+    report: (key, report) => reports.push(key, report),
+    wake: (key) => queue.add(key),
+    onSynced: () => void sweep(),
+  });
+
+  async function answered(key: string, report: AttemptReport, verdict: "accepted" | "stale"): Promise<void> {
+    try {
+      if (verdict === "accepted") {
+        if (!report.released) return;
+        incoming.over(key, report.epoch);
+        await attempts.retire(key);
+        queue.forget(key);
+        return;
+      }
+      reports.drop(key);
+      const record = await store.get(key);
+      if (!record || record.lease.epoch > report.epoch) return;
+      incoming.over(key, record.lease.epoch);
+      log.warn({ attempt: key }, "the control plane gave this attempt up; its work is ended");
+      const reason = "the control plane gave this attempt up";
+      await amend(store, key, (current) => ({ ...current, released: false, ending: { phase: "dropped", reason } }));
+      queue.add(key);
+    } catch (error) {
+      log.error({ attempt: key, err: error }, "the verdict on a report could not be stored");
+    }
+  }
+
+  async function sweep(): Promise<void> {
+    const isHeld = async (key: string) => (await store.get(key)) !== undefined;
+    for (const plugin of options.plugins) {
+      try {
+        await plugin.sweep?.(isHeld);
+      } catch (error) {
+        log.error({ err: error, taskTypes: plugin.taskTypes }, "leftovers of earlier leases could not be swept away");
+      }
+    }
+  }
+
+  async function converse(signal: AbortSignal): Promise<void> {
+    const request = create(ConnectRequestSchema, {
+      cluster: options.cluster,
+      executor: options.name ?? "",
+      taskTypes: options.plugins.flatMap((plugin) => plugin.taskTypes),
+      labels: { ...options.labels },
+      slots: options.slots,
+    });
+    for (let failures = 0; !signal.aborted; ) {
+      try {
+        await incoming.begin();
+        for await (const response of link.connect(request, signal)) {
+          if (signal.aborted) return;
+          await incoming.take(response);
+          if (response.synced) {
+            failures = 0;
+            log.info({ cluster: options.cluster }, "connected to the control plane");
+          }
+        }
+        if (!signal.aborted) log.warn({ cluster: options.cluster }, "the control plane ended the connection");
+      } catch (error) {
+        if (!signal.aborted) log.warn({ cluster: options.cluster, err: error }, "the control plane cannot be reached");
+      }
+      await pause(Math.min(backoff.firstMs * 2 ** failures, backoff.maxMs), signal);
+      failures += 1;
+    }
+  }
+
+  async function followStore(signal: AbortSignal): Promise<void> {
+    // A durable store remembers attempts whose last report may never have arrived.
+    for (const record of await store.list()) {
+      attempts.reportAll(record);
+      queue.add(record.key);
+    }
+    for await (const key of store.changes(signal)) queue.add(key);
+  }
+
+  return {
+    async run(signal) {
+      const reporting = new AbortController();
+      const reported = reports.run(reporting.signal);
+      const broken = new AbortController();
+      const stop = AbortSignal.any([signal, broken.signal]);
+      const parts = [queue.run(stop), followStore(stop), converse(stop)];
+      for (const plugin of options.plugins) if (plugin.run) parts.push(plugin.run(stop));
+      try {
+        await Promise.all(parts);
+      } finally {
+        // One part that breaks stops the others, so that nothing of this executor outlives its `run`.
+        broken.abort();
+        await Promise.allSettled(parts);
+        // Steps that ended during the shutdown still get their report.
+        reporting.abort();
+        await reported;
+      }
+    },
+  };
+}

@@ -1,0 +1,170 @@
+/**
+ * The other side of the control link, for tests: hands out the leases a test writes, remembers all reports, and can be
+ * away, deaf, or of another opinion. Not a control plane: it decides nothing.
+ */
+import { create, fromBinary } from "@bufbuild/protobuf";
+import { ActionPhase } from "@flyte-ts/contract/flyteidl2/common/phase_pb.ts";
+import { type ExecutionError, ExecutionErrorSchema } from "@flyte-ts/contract/flyteidl2/core/execution_pb.ts";
+import {
+  AbortOrderSchema,
+  type AttemptReport,
+  type ConnectRequest,
+  type ConnectResponse,
+  ConnectResponseSchema,
+  type LeasedAction,
+  ReportResponseSchema,
+  ReportVerdict,
+} from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import { attemptKey } from "../attempt.ts";
+import type { ControlLink } from "../control-link.ts";
+
+/** All that was reported of one attempt. */
+export interface Told {
+  phases: string[];
+  outputUri: string;
+  error: ExecutionError | undefined;
+  released: boolean;
+  reports: AttemptReport[];
+}
+
+export interface ScriptedControlPlane {
+  link: ControlLink;
+  /** Leases an attempt; it is sent again on each connection until it is released. */
+  lease(action: LeasedAction): void;
+  /** Takes a lease away without a word, as if it had gone to another cluster meanwhile. */
+  withdraw(key: string): void;
+  abort(action: LeasedAction, reason?: string): void;
+  /** Reports of these attempts are answered STALE. */
+  readonly stale: Set<string>;
+  /** While true, calls of `report` throw. */
+  reportsFail: boolean;
+  reportCalls: number;
+  readonly requests: ConnectRequest[];
+  told(key: string): Told;
+  /** Ends the current connection. */
+  hangUp(): void;
+  /** Resolves when the condition holds; it is looked at after each report. */
+  until(condition: () => boolean): Promise<void>;
+}
+
+const phaseNames = new Map(Object.entries(ActionPhase).map(([name, value]) => [value as number, name]));
+
+export function scriptedControlPlane(): ScriptedControlPlane {
+  const held = new Map<string, LeasedAction>();
+  const told = new Map<string, Told>();
+  let streams: { queue: ConnectResponse[]; wake(): void; end(): void }[] = [];
+  const conditions = new Set<() => void>();
+
+  const send = (response: ConnectResponse) => {
+    for (const stream of streams) {
+      stream.queue.push(response);
+      stream.wake();
+    }
+  };
+  const toldOf = (key: string): Told => {
+    let entry = told.get(key);
+    if (!entry) {
+      entry = { phases: [], outputUri: "", error: undefined, released: false, reports: [] };
+      told.set(key, entry);
+    }
+    return entry;
+  };
+
+  function take(report: AttemptReport): ReportVerdict {
+    const key = attemptKey(report.ref, report.attempt);
+    if (plane.stale.has(key)) return ReportVerdict.STALE;
+    const entry = toldOf(key);
+    entry.reports.push(report);
+    for (const { phase } of report.transitions) {
+      const name = phaseNames.get(phase) ?? String(phase);
+      if (!entry.phases.includes(name)) entry.phases.push(name);
+      const started = held.get(key);
+      if (name === "RUNNING" && started) {
+        const at = report.transitions.find((one) => one.phase === phase)?.at;
+        if (at) started.startedAt ??= at;
+      }
+    }
+    if (report.outputUri) entry.outputUri = report.outputUri;
+    if (report.error.length > 0) entry.error = fromBinary(ExecutionErrorSchema, report.error);
+    if (report.released) {
+      entry.released = true;
+      held.delete(key);
+    }
+    return ReportVerdict.ACCEPTED;
+  }
+
+  const plane: ScriptedControlPlane = {
+    stale: new Set(),
+    reportsFail: false,
+    reportCalls: 0,
+    requests: [],
+    link: {
+      async *connect(request, signal) {
+        plane.requests.push(request);
+        let wake = () => {};
+        let over = false;
+        const stream = {
+          queue: [
+            create(ConnectResponseSchema, { leased: [...held.values()] }),
+            create(ConnectResponseSchema, { synced: true }),
+          ],
+          wake: () => wake(),
+          end: () => {
+            over = true;
+            wake();
+          },
+        };
+        streams.push(stream);
+        signal.addEventListener("abort", stream.end, { once: true });
+        try {
+          for (;;) {
+            const next = stream.queue.shift();
+            if (next) yield next;
+            else if (over) return;
+            else await new Promise<void>((resolve) => (wake = resolve));
+          }
+        } finally {
+          signal.removeEventListener("abort", stream.end);
+          streams = streams.filter((one) => one !== stream);
+        }
+      },
+      async report(request) {
+        plane.reportCalls += 1;
+        // A real call takes at least a turn of the event loop.
+        await new Promise((resolve) => setImmediate(resolve));
+        if (plane.reportsFail) throw new Error("the control plane is away (a test asked for it)");
+        const response = create(ReportResponseSchema, { verdicts: request.reports.map(take) });
+        setImmediate(() => {
+          for (const condition of conditions) condition();
+        });
+        return response;
+      },
+    },
+    lease(action) {
+      held.set(attemptKey(action.ref, action.attempt), action);
+      send(create(ConnectResponseSchema, { leased: [action] }));
+    },
+    withdraw: (key) => void held.delete(key),
+    abort(action, reason = "a test aborts it") {
+      const order = create(AbortOrderSchema, { epoch: action.epoch, attempt: action.attempt, reason });
+      if (action.ref) order.ref = action.ref;
+      send(create(ConnectResponseSchema, { aborts: [order] }));
+    },
+    told: toldOf,
+    hangUp() {
+      for (const stream of streams) stream.end();
+    },
+    until(condition) {
+      return new Promise((resolve) => {
+        const check = () => {
+          if (!condition()) return;
+          conditions.delete(check);
+          resolve();
+        };
+        conditions.add(check);
+        check();
+      });
+    },
+  };
+  return plane;
+}

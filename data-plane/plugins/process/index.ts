@@ -1,0 +1,2 @@
+export type { ProcessOptions } from "./options.ts";
+export { processPlugin } from "./plugin.ts";

@@ -1,0 +1,1 @@
+export { type SleepOptions, sleepPlugin } from "./plugin.ts";
