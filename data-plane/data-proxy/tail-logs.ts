@@ -1,0 +1,69 @@
+/**
+ * TailLogs: an attempt's output as a stream that follows it live.
+ *
+ * Promise: NOT_FOUND only while lines may still come (the client then asks again); an attempt that ended without a word
+ * is an empty stream. Messages stay small, the next lines are read when the client took the last ones, and a client that
+ * goes away ends the reading.
+ */
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  TailLogsRequest,
+  TailLogsResponseSchema,
+} from "@flyte-ts/contract/flyteidl2/dataproxy/dataproxy_service_pb.ts";
+import {
+  type LogLine,
+  LogLineOriginator,
+  LogLineSchema,
+} from "@flyte-ts/contract/flyteidl2/logs/dataplane/payload_pb.ts";
+import { invalidArgument, notFound, toTimestamp } from "@flyte-ts/core";
+import { type LogLine as LoggedLine, LogNotFoundError, type LogStore } from "@flyte-ts/data-plane/logs";
+import { attemptOf } from "./attempts.ts";
+import type { ActionDirectory } from "./directory.ts";
+import type { DataProxyLimits } from "./limits.ts";
+
+export interface TailLogsDeps {
+  directory: ActionDirectory;
+  logs: Pick<LogStore, "tail">;
+  limits: DataProxyLimits;
+}
+
+/** Very long lines come in pieces of tens of kilobytes, so the number of lines alone does not bound a message. */
+const MAX_MESSAGE_CHARACTERS = 512 * 1024;
+
+export async function* tailLogs(
+  { directory, logs, limits }: TailLogsDeps,
+  { actionId, attempt: asked }: TailLogsRequest,
+  signal: AbortSignal,
+): AsyncIterable<MessageInitShape<typeof TailLogsResponseSchema>> {
+  if (!actionId) throw invalidArgument("action_id is not set; name the action whose logs you want");
+  const action = await directory.action(actionId);
+  const attempt = attemptOf(action, asked, actionId.name);
+  const ended = action.terminal || attempt < action.attempts;
+  try {
+    for await (const { lines } of logs.tail({ attemptUri: action.attemptUri(attempt), signal })) {
+      for (const batch of batches(lines, limits.logLinesPerMessage)) yield { logs: [{ lines: batch.map(toLogLine) }] };
+    }
+  } catch (error) {
+    if (!(error instanceof LogNotFoundError)) throw error;
+    if (!ended) throw notFound(error.message, { cause: error });
+  }
+}
+
+function* batches(lines: readonly LoggedLine[], most: number): Iterable<LoggedLine[]> {
+  let batch: LoggedLine[] = [];
+  let characters = 0;
+  for (const line of lines) {
+    if (batch.length === most || (batch.length > 0 && characters + line.message.length > MAX_MESSAGE_CHARACTERS)) {
+      yield batch;
+      batch = [];
+      characters = 0;
+    }
+    batch.push(line);
+    characters += line.message.length;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function toLogLine({ message, timestamp }: LoggedLine): LogLine {
+  return create(LogLineSchema, { message, timestamp: toTimestamp(timestamp), originator: LogLineOriginator.USER });
+}
