@@ -4,6 +4,8 @@ import { type Client, Code, ConnectError, createClient, type Interceptor, type T
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { ActionsService } from "@flyte-ts/contract/flyteidl2/actions/actions_service_pb.ts";
 import { ProjectService } from "@flyte-ts/contract/flyteidl2/project/project_service_pb.ts";
+import { createLogger, createMetrics } from "../telemetry/index.ts";
+import { rpcMetrics } from "./index.ts";
 import { enqueueOf, enqueuePath, type TestServer, testServer, until } from "./testing.ts";
 
 async function codeOf(call: Promise<unknown>): Promise<ConnectError> {
@@ -242,6 +244,35 @@ test("interceptors and metrics see every protocol the same", async (t) => {
   assert.equal(seen.filter((line) => line === "Enqueue me").length, each);
   assert.equal(calls.filter((line) => line.endsWith("/Enqueue ok")).length, each);
   assert.equal(calls.filter((line) => line.endsWith("/Enqueue not_found")).length, each);
+});
+
+test("calls are counted in Prometheus' words", async (t) => {
+  const metrics = createMetrics({ processMetrics: false });
+  const server = await testServer({ metrics: rpcMetrics(metrics), http: [metrics.handler] });
+  t.after(() => server.drain(0));
+  const actions = createClient(ActionsService, createConnectTransport({ baseUrl: server.url, httpVersion: "1.1" }));
+  await actions.enqueue(enqueueOf("ok"));
+  await codeOf(actions.enqueue(enqueueOf("gone")));
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const method = 'method="flyteidl2.actions.ActionsService/Enqueue"';
+  assert.ok(text.includes(`flyte_rpc_calls_total{${method},code="ok"} 1`), text);
+  assert.ok(text.includes(`flyte_rpc_calls_total{${method},code="not_found"} 1`), text);
+  assert.ok(text.includes(`flyte_rpc_seconds_count{${method}} 2`), text);
+});
+
+test("a real logger writes what the door says, and says it once", async (t) => {
+  const lines: string[] = [];
+  const log = createLogger({ destination: { write: (line) => lines.push(line) } });
+  const server = await testServer({ log });
+  t.after(() => server.drain(0));
+  const actions = createClient(ActionsService, createConnectTransport({ baseUrl: server.url, httpVersion: "1.1" }));
+  await codeOf(actions.enqueue(enqueueOf("fail"), { headers: { "x-request-id": "bug-2" } }));
+  await actions.enqueue(enqueueOf("ok"));
+  assert.equal(lines.length, 1);
+  const line = JSON.parse(lines[0] ?? "") as { requestId: string; method: string; err: { message: string } };
+  assert.equal(line.requestId, "bug-2");
+  assert.equal(line.method, "flyteidl2.actions.ActionsService/Enqueue");
+  assert.equal(line.err.message, "secret detail of a bug");
 });
 
 test("a port that is taken is an error the caller can catch", async (t) => {
