@@ -7,14 +7,7 @@
  *
  * Promise: no credential is printed (see redact.ts), whatever is put in a line; errors print with stack and cause.
  */
-import {
-  type ChildLoggerOptions,
-  type DestinationStream,
-  type Logger as PinoLogger,
-  pino,
-  stdSerializers,
-  stdTimeFunctions,
-} from "pino";
+import { type DestinationStream, type Logger as PinoLogger, pino, stdSerializers, stdTimeFunctions } from "pino";
 import { prettyDestination } from "./pretty.ts";
 import { redactFields, redactText } from "./redact.ts";
 
@@ -47,13 +40,11 @@ export function createLogger(options: LoggerOptions = {}): Logger {
     format === "pretty" ? prettyDestination(destination) : destination,
   );
   // pino formats a child's fields only if each child asks for it; children inherit this instead
-  const { child } = logger;
-  logger.child = function redactingChild(
-    this: Logger,
-    bindings: Record<string, unknown>,
-    options?: ChildLoggerOptions,
-  ) {
-    return child.call(this, redactFields(bindings), options);
-  } as typeof child;
-  return logger;
+  const child = logger.child;
+  const redacting: Pick<Logger, "child"> = {
+    child(this: Logger, bindings, options) {
+      return Reflect.apply(child, this, [redactFields(bindings), options]);
+    },
+  };
+  return Object.assign(logger, redacting);
 }
