@@ -45,6 +45,8 @@ export function work(options: WorkOptions): Work {
   const { store, clock, log } = options;
   const maxPluginErrors = options.maxPluginErrors ?? 5;
   const decoded = new WeakMap<LeasedAction, Decoded>();
+  /** What made the last step of a key throw. */
+  const troubles = new Map<string, string>();
 
   function details(lease: LeasedAction): Decoded {
     let known = decoded.get(lease);
@@ -119,6 +121,7 @@ export function work(options: WorkOptions): Work {
     } catch (error) {
       log.warn({ attempt: key, err: error }, "leftovers of an ended attempt could not be removed");
     }
+    troubles.delete(key);
     await store.delete(key);
   }
 
@@ -134,7 +137,8 @@ export function work(options: WorkOptions): Work {
       }
       let ending = record.ending;
       if (!ending && failures >= maxPluginErrors) {
-        ending = (await amend(store, key, (current) => ({ ...current, ending: giveUp(failures) })))?.ending;
+        ending = (await amend(store, key, (current) => ({ ...current, ending: giveUp(failures, troubles.get(key)) })))
+          ?.ending;
       }
       if (ending) return end(record, ending, plugin);
 
@@ -152,6 +156,7 @@ export function work(options: WorkOptions): Work {
       return 0;
     },
     onError(key, error, failures) {
+      troubles.set(key, error instanceof Error ? error.message : String(error));
       log.warn({ attempt: key, failures, err: error }, "a step of an attempt failed and will be repeated");
     },
     reportAll(record) {
@@ -175,8 +180,8 @@ function tooLong(limitMs: number): EndingIntent {
   };
 }
 
-function giveUp(failures: number): EndingIntent {
-  const message = `the executor could not run this attempt: ${failures} steps in a row failed; its log names the cause`;
+function giveUp(failures: number, trouble: string | undefined): EndingIntent {
+  const message = `the executor could not run this attempt, ${failures} steps in a row failed: ${trouble ?? "unknown trouble"}`;
   return {
     phase: "failed",
     reason: message,

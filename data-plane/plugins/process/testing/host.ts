@@ -30,14 +30,22 @@ export interface Host extends AsyncDisposable {
 }
 
 export interface HostOptions {
+  dataDir?: string;
   python?: string;
   environment?: Record<string, string>;
   log?: Log;
   wrap?(store: FileStore): FileStore;
 }
 
+/** A host on a new data folder, or on one that an earlier host has used; the folder goes with the test. */
 export async function host(t: TestContext, options: HostOptions = {}): Promise<Host> {
+  if (options.dataDir) return startHost(options.dataDir, options);
   const dataDir = await mkdtemp(join(tmpdir(), "flyte-ts-process-"));
+  t.after(() => rm(dataDir, { recursive: true, force: true }));
+  return startHost(dataDir, options);
+}
+
+export async function startHost(dataDir: string, options: HostOptions = {}): Promise<Host> {
   const files = await openFileStore({ folder: join(dataDir, "objects"), root: "s3://flyte-data", sync: "none" });
   const objectStore = options.wrap ? options.wrap(files) : files;
   const log = options.log ?? silentLog;
@@ -89,8 +97,6 @@ export async function host(t: TestContext, options: HostOptions = {}): Promise<H
       stop.abort();
       await done;
       await files.close();
-      if (t.signal.aborted) return;
-      await rm(dataDir, { recursive: true, force: true });
     },
   };
 }
