@@ -330,4 +330,62 @@ describe("HTTP", () => {
       [],
     );
   });
+
+  for (const type of ["application/proto", "application/json"]) {
+    test(`a client that goes away before its answer: nobody's error (${type})`, async (t) => {
+      const { promise: release, resolve: letGo } = Promise.withResolvers<void>();
+      const outcomes: string[] = [];
+      const own = await testServer({ metrics: { handled: (_method, code) => outcomes.push(code) } }, release);
+      t.after(() => own.drain(0));
+      for (const behaviour of ["slow", "hang"]) {
+        const request = create(EnqueueRequestSchema, enqueueOf(behaviour));
+        const body =
+          type === "application/json"
+            ? Buffer.from(toJsonString(EnqueueRequestSchema, request))
+            : toBinary(EnqueueRequestSchema, request);
+        const socket = connect(own.port, "127.0.0.1");
+        const head = `POST ${enqueuePath} HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ncontent-length: ${body.byteLength}\r\n\r\n`;
+        socket.write(Buffer.concat([Buffer.from(head), body]));
+        const before = own.waiting.length;
+        await until(() => own.waiting.length > before);
+        socket.resetAndDestroy();
+        await until(() => own.waiting.at(-1)?.aborted === true);
+      }
+      letGo();
+      await until(() => outcomes.length === 2);
+      assert.deepEqual(outcomes.sort(), ["canceled", "ok"]);
+      assert.equal((await fetch(`${own.url}/healthz`)).status, 200);
+      assert.deepEqual(
+        own.logs.filter((line) => line.level === "error"),
+        [],
+      );
+    });
+  }
+
+  test("a handler may write to a client that has gone", async (t) => {
+    const { promise: gone, resolve: leave } = Promise.withResolvers<void>();
+    let wrote = false;
+    const own = await testServer({
+      http: [
+        async (_req, res) => {
+          res.write("first");
+          await gone;
+          for (let i = 0; i < 3; i++) res.write("later");
+          res.end("last");
+          wrote = true;
+          return true;
+        },
+      ],
+    });
+    t.after(() => own.drain(0));
+    const socket = connect(own.port, "127.0.0.1");
+    socket.write("GET /file HTTP/1.1\r\nhost: x\r\n\r\n");
+    await new Promise((resolve) => socket.once("data", resolve));
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.resetAndDestroy();
+    await closed;
+    leave();
+    await until(() => wrote);
+    assert.equal((await fetch(`${own.url}/healthz`)).status, 200);
+  });
 });
