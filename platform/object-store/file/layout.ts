@@ -11,7 +11,7 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, realpath, rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { InvalidKeyError, ObjectNotFoundError, StoreFullError, StoreUnavailableError } from "../errors.ts";
+import { InvalidKeyError, StoreFullError, StoreUnavailableError } from "../errors.ts";
 import { parseObjectUri, parsePrefixUri } from "../uri.ts";
 import { keyToPath } from "./key-path.ts";
 
@@ -114,14 +114,14 @@ export function toStoreError(error: unknown, uri: string, folder: string): unkno
     case "ENOSPC":
     case "EDQUOT":
       return new StoreFullError(uri, folder, options);
-    case "ENOENT":
-    case "ENOTDIR":
-    case "EISDIR":
-      return new ObjectNotFoundError(uri, options);
     case "ENAMETOOLONG":
       return new InvalidKeyError(uri, "the key is too long for the file system below this folder", options);
     case "ELOOP":
       return linkError(uri, "its file");
+    // A missing object is noticed where it is read; what is missing here is the store's own folder.
+    case "ENOENT":
+    case "ENOTDIR":
+    case "EISDIR":
     case "EACCES":
     case "EPERM":
     case "EROFS":

@@ -27,7 +27,6 @@ export type CredentialLookup = (accessKeyId: string) => S3Credentials | undefine
 
 export interface Authenticated {
   readonly accessKeyId: string;
-  readonly form: "header" | "presigned";
   /** SHA-256 the body must have; absent when a presigned URL leaves it open. */
   readonly payloadSha256?: string;
 }
@@ -67,7 +66,6 @@ export function authenticator(lookup: CredentialLookup, now: () => Date): (reque
     }
     return {
       accessKeyId: claim.scope.accessKeyId,
-      form: claim.form,
       ...(claim.payloadHash !== UNSIGNED_PAYLOAD && { payloadSha256: claim.payloadHash }),
     };
   };
@@ -86,7 +84,6 @@ export function authenticator(lookup: CredentialLookup, now: () => Date): (reque
 
 /** What a request says about its own signature, well-formed but not yet believed. */
 interface Claim {
-  readonly form: Authenticated["form"];
   readonly scope: CredentialScope;
   readonly amzDate: string;
   readonly date: Date;
@@ -129,7 +126,6 @@ function readHeader(request: S3Request, authorization: string): Claim {
     throw new S3Error(400, "InvalidRequest", "x-amz-content-sha256 must be the hex SHA-256 of the body here");
   }
   return {
-    form: "header",
     scope: readScope(fields.get("Credential") ?? "", amzDate, malformed),
     amzDate,
     date: readDate(amzDate),
@@ -154,7 +150,6 @@ function readQuery(request: S3Request): Claim {
     throw malformed("the payload hash must be a hex SHA-256 or UNSIGNED-PAYLOAD");
   }
   return {
-    form: "presigned",
     scope: readScope(request.param("X-Amz-Credential") ?? "", amzDate, malformed),
     amzDate,
     date: readDate(amzDate),

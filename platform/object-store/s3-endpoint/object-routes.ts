@@ -25,7 +25,7 @@ export interface S3Call {
 /** PUT of a whole object, also by an upload URL. */
 export async function putObject({ store, request, who, res, uri }: S3Call): Promise<void> {
   const body = incomingBody(request, who);
-  const once = who.form === "presigned" && request.param(UPLOAD_ONCE) !== undefined;
+  const once = request.param(UPLOAD_ONCE) !== undefined;
   const refusal = new S3Error(
     409,
     "ObjectAlreadyExists",

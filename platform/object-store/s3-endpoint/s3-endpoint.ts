@@ -25,7 +25,7 @@ export interface S3EndpointOptions {
   /** Finds the secret of an access key. */
   readonly lookup: CredentialLookup;
   readonly now?: () => Date;
-  /** Hears of answers in the 5xx range and of a full disk, for the log. */
+  /** Hears of every answer that is our failure (500, 503, a full disk), for the log. */
   readonly onError?: (failure: { operation: string; uri: string; status: number; error: unknown }) => void;
 }
 
@@ -84,10 +84,13 @@ export function s3Endpoint(options: S3EndpointOptions): S3Endpoint {
       await operations[asked]({ store, request, who, res, uri });
     } catch (error) {
       const answer = toS3Error(error);
-      const worth = answer.status >= 500 || answer.code === "InsufficientStorage";
+      const ours = (answer.status >= 500 && answer.status !== 501) || answer.code === "InsufficientStorage";
       // A client that went away is no failure of ours.
-      if (worth && !req.errored) onError?.({ operation, uri, status: answer.status, error });
+      if (ours && !req.errored) onError?.({ operation, uri, status: answer.status, error });
       sendError(res, req.method ?? "GET", splitTarget(req.url ?? "/").path, answer);
+    } finally {
+      // A body that was refused half-way is read to its end: the client hears the answer, and the connection lives on.
+      req.resume();
     }
   }
 

@@ -1,10 +1,11 @@
 /** For tests: a file store in a temporary folder, served by the embedded endpoint on a real port. */
 import { createHash } from "node:crypto";
-import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:http";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { createServer, type IncomingHttpHeaders, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { type FileStore, openFileStore } from "../file/index.ts";
 import { type S3Endpoint, s3Endpoint } from "./s3-endpoint.ts";
 import { canonicalQuery, deriveSigningKey, scopeText, signature, toAmzDate } from "./sigv4.ts";
@@ -78,22 +79,22 @@ export interface SignedFetch {
 }
 
 /** A header-signed request, made by hand so that tests can forge any part of it. */
-export function signRequest(base: string, request: SignedFetch): { url: string; init: RequestInit } {
-  const { method = "GET", path, query = {}, body, region = "eu-test-1", date = new Date() } = request;
+export function signRequest(base: string, signed: SignedFetch): { url: string; init: RequestInit } {
+  const { method = "GET", path, query = {}, body, region = "eu-test-1", date = new Date() } = signed;
   const amzDate = toAmzDate(date);
   const payloadHash =
-    request.payloadHash ??
+    signed.payloadHash ??
     createHash("sha256")
       .update(body ?? "")
       .digest("hex");
   const scope = {
-    accessKeyId: request.accessKeyId ?? TEST_CREDENTIALS.accessKeyId,
+    accessKeyId: signed.accessKeyId ?? TEST_CREDENTIALS.accessKeyId,
     day: amzDate.slice(0, 8),
     region,
     service: "s3",
   };
   const headers = Object.entries({
-    ...request.headers,
+    ...signed.headers,
     host: new URL(base).host,
     "x-amz-content-sha256": payloadHash,
     "x-amz-date": amzDate,
@@ -102,7 +103,7 @@ export function signRequest(base: string, request: SignedFetch): { url: string; 
     { method, path, query: Object.entries(query), headers, payloadHash },
     scope,
     amzDate,
-    deriveSigningKey(request.secret ?? TEST_CREDENTIALS.secretAccessKey, scope),
+    deriveSigningKey(signed.secret ?? TEST_CREDENTIALS.secretAccessKey, scope),
   );
   const names = headers.map(([name]) => name).join(";");
   const credential = `${scope.accessKeyId}/${scopeText(scope)}`;
@@ -113,13 +114,57 @@ export function signRequest(base: string, request: SignedFetch): { url: string; 
     init: {
       method,
       headers: { ...Object.fromEntries(headers), authorization },
-      ...(body !== undefined && { body: body as BodyInit }),
+      ...(body !== undefined && { body: body as NonNullable<RequestInit["body"]> }),
     },
   };
 }
 
 /** Sends a signed request. */
-export async function signedFetch(base: string, request: SignedFetch): Promise<Response> {
-  const { url, init } = signRequest(base, request);
+export async function signedFetch(base: string, signed: SignedFetch): Promise<Response> {
+  const { url, init } = signRequest(base, signed);
   return fetch(url, init);
+}
+
+/** Sends a request exactly as given; `fetch` would tidy up its path. */
+export function rawRequest(
+  base: string,
+  target: string,
+  options: { method?: string; headers?: Readonly<Record<string, string>>; body?: string } = {},
+): Promise<{ status: number; headers: IncomingHttpHeaders; text: string }> {
+  const { hostname, port } = new URL(base);
+  return new Promise((resolve, reject) => {
+    const req = request({ hostname, port, path: target, method: options.method ?? "GET", headers: options.headers });
+    req.once("error", reject);
+    req.once("response", (res) => {
+      const chunks: Buffer[] = [];
+      res.on("data", (chunk: Buffer) => chunks.push(chunk));
+      res.once("error", reject);
+      res.once("end", () => {
+        resolve({ status: res.statusCode ?? 0, headers: res.headers, text: Buffer.concat(chunks).toString("utf8") });
+      });
+    });
+    req.end(options.body);
+  });
+}
+
+/** A header-signed request, sent exactly as signed. */
+export function signedRaw(base: string, signed: SignedFetch) {
+  const { url, init } = signRequest(base, signed);
+  const body = signed.body === undefined ? {} : { body: String(signed.body) };
+  return rawRequest(base, url.slice(base.length), {
+    method: init.method ?? "GET",
+    headers: init.headers as Record<string, string>,
+    ...body,
+  });
+}
+
+/** Every file below a folder, to see that nothing was left behind. */
+export async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => !entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** Waits until a condition holds. */
+export async function until(condition: () => Promise<boolean> | boolean): Promise<void> {
+  while (!(await condition())) await setImmediate();
 }
