@@ -147,6 +147,12 @@ function messageOf(method: DescMethodUnary, output: object): Message {
   return isMessage(output, method.output) ? output : create(method.output, output as Record<string, unknown>);
 }
 
+const oneWriteBytes = 4096;
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+}
+
 async function reply(req: IncomingMessage, res: ServerResponse, answer: Uint8Array, compressMinBytes: number) {
   let body = answer;
   if (body.byteLength >= compressMinBytes && /\bgzip\b/.test(String(req.headers["accept-encoding"] ?? ""))) {
@@ -154,7 +160,10 @@ async function reply(req: IncomingMessage, res: ServerResponse, answer: Uint8Arr
     res.setHeader("content-encoding", "gzip");
   }
   res.writeHead(200, { "content-type": "application/proto", "content-length": body.byteLength });
-  res.end(body);
+  if (body.byteLength === 0) res.end();
+  // one write of head and body together: as text Node joins them, as bytes it makes a vector of them
+  else if (body.byteLength < oneWriteBytes) res.end(latin1(body), "latin1");
+  else res.end(body);
 }
 
 async function throughInterceptors(

@@ -5,7 +5,7 @@
  * which decides and words the answer; so this file may know few rules but must never be wrong in saying yes. A type with
  * a rule it does not know (CEL, formats, uniqueness) is handed to protovalidate whole.
  *
- * Why: walking a task's EnqueueRequest with protovalidate costs 35–70 µs, this 2–4 µs, and enqueue is the hottest call.
+ * Why: walking a task's EnqueueRequest with protovalidate costs 35–70 µs, this about 3 µs, and enqueue is the hottest call.
  */
 import { type DescField, type DescMessage, getOption, hasOption, type Message } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
@@ -37,8 +37,8 @@ export function quickCheck({ slow, mayBeEmpty }: QuickCheckOptions): QuickCheck 
   };
 
   const compile = (desc: DescMessage): Check | "unknown" => {
-    if (hasOption(desc, rulesOf.message) && hasAny(getOption(desc, rulesOf.message))) return "unknown";
-    const checks: Check[] = [];
+    const checks = messageChecks(getOption(desc, rulesOf.message));
+    if (checks === undefined) return "unknown";
     for (const oneof of desc.oneofs) {
       const name = oneof.localName;
       if (!getOption(oneof, rulesOf.oneof).required) continue;
@@ -138,7 +138,22 @@ function reachesRules(desc: DescMessage, known: Map<DescMessage, boolean>): bool
   return answer;
 }
 
-function hasAny(rules: rulesOf.MessageRules): boolean {
+/** CEL rules of the contract that are worth writing by hand, because every task with retries meets them. */
+const celByHand: ReadonlyMap<string, Check> = new Map([
+  [
+    "!has(this.factor) || this.factor <= 1.0 || has(this.cap)",
+    (message) => {
+      const { factor, cap } = message as { factor?: number; cap?: unknown };
+      return factor === undefined || factor <= 1 || cap !== undefined;
+    },
+  ],
+]);
+
+/** The checks of a message as a whole, undefined if one of its rules is not known. */
+function messageChecks(rules: rulesOf.MessageRules): Check[] | undefined {
   const message = reflect(rulesOf.MessageRulesSchema, rules);
-  return message.fields.some((field) => message.isSet(field)) || (rules.$unknown?.length ?? 0) > 0;
+  if ((rules.$unknown?.length ?? 0) > 0) return undefined;
+  if (message.fields.some((field) => message.isSet(field) && field.localName !== "cel")) return undefined;
+  const checks = rules.cel.map((rule) => celByHand.get(rule.expression));
+  return checks.every((check) => check !== undefined) ? checks : undefined;
 }
