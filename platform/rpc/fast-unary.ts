@@ -6,14 +6,15 @@
  * web streams, no copied Headers, no AbortController unless a handler asks. The malformed-wire tests run against both.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { create, type DescMethodUnary, fromBinary, isMessage, type Message, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, type Interceptor, type UnaryRequest, type UnaryResponse } from "@connectrpc/connect";
+import { type DescMethodUnary, fromBinary, type Message, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import { type RpcLog, toConnectError } from "./error-mapping.ts";
 import { gunzipLater, gunzipNow, gzip } from "./gzip.ts";
 import { codeName, type RpcMetrics } from "./metrics.ts";
 import type { UnaryMethod } from "./recorded-router.ts";
 import { UnaryContext } from "./unary-context.ts";
+import { messageOf, throughInterceptors } from "./unary-interceptors.ts";
 import type { Validate } from "./validation.ts";
 
 export interface FastUnaryOptions {
@@ -142,11 +143,6 @@ function encode(method: DescMethodUnary, output: object): Uint8Array {
   return toBinary(method.output, messageOf(method, output));
 }
 
-/** Handlers may return a plain object in place of a message. */
-function messageOf(method: DescMethodUnary, output: object): Message {
-  return isMessage(output, method.output) ? output : create(method.output, output as Record<string, unknown>);
-}
-
 const oneWriteBytes = 4096;
 
 function latin1(bytes: Uint8Array): string {
@@ -164,65 +160,4 @@ async function reply(req: IncomingMessage, res: ServerResponse, answer: Uint8Arr
   // one write of head and body together: as text Node joins them, as bytes it makes a vector of them
   else if (body.byteLength < oneWriteBytes) res.end(latin1(body), "latin1");
   else res.end(body);
-}
-
-async function throughInterceptors(
-  unary: UnaryMethod,
-  message: Message,
-  context: UnaryContext,
-  reversed: readonly Interceptor[],
-  validate: Validate,
-): Promise<object> {
-  // own enumerable getters: an interceptor may spread the request, and pays for what it copies only then
-  const request: UnaryRequest = {
-    stream: false,
-    message,
-    method: unary.method,
-    service: unary.method.parent,
-    requestMethod: context.requestMethod,
-    get url() {
-      return context.url;
-    },
-    get signal() {
-      return context.signal;
-    },
-    get header() {
-      return context.requestHeader;
-    },
-    get contextValues() {
-      return context.values;
-    },
-  };
-  type Next = ReturnType<Interceptor>;
-  const innermost: Next = async (req) => {
-    const changed = req as UnaryRequest;
-    validate(unary.method.input, changed.message);
-    const { signal, header: requestHeader, contextValues: values } = changed;
-    const seen = changed === request ? context : { ...callConstants(context), signal, requestHeader, values };
-    const output = await unary.call(changed.message, seen);
-    return {
-      stream: false,
-      message: messageOf(unary.method, output),
-      method: unary.method,
-      service: unary.method.parent,
-      header: context.responseHeader,
-      trailer: context.responseTrailer,
-    } satisfies UnaryResponse;
-  };
-  const response = await reversed.reduce((next, interceptor) => interceptor(next), innermost)(request);
-  if (response.header !== context.responseHeader) copy(response.header, context.responseHeader);
-  if (response.trailer !== context.responseTrailer) copy(response.trailer, context.responseTrailer);
-  return (response as UnaryResponse).message;
-}
-
-function callConstants(context: UnaryContext) {
-  const { method, service, timeoutMs, requestMethod, responseHeader, responseTrailer, protocolName, url } = context;
-  return { method, service, timeoutMs, requestMethod, responseHeader, responseTrailer, protocolName, url };
-}
-
-function copy(from: Headers, to: Headers): void {
-  for (const key of [...to.keys()]) to.delete(key);
-  from.forEach((value, key) => {
-    to.set(key, value);
-  });
 }

@@ -246,6 +246,30 @@ test("interceptors and metrics see every protocol the same", async (t) => {
   assert.equal(calls.filter((line) => line.endsWith("/Enqueue not_found")).length, each);
 });
 
+test("large answers are compressed for those who can read it, in each protocol", async (t) => {
+  const projects = Array.from({ length: 2000 }, (_, i) => ({ id: `project-${i}`, name: "the same name again" }));
+  const server = await testServer({
+    routes: (router) => router.service(ProjectService, { listProjects: async () => ({ projects: { projects } }) }),
+  });
+  t.after(() => server.drain(0));
+  const call = (acceptEncoding: string) =>
+    fetch(`${server.url}/flyteidl2.project.ProjectService/ListProjects`, {
+      method: "POST",
+      body: new Uint8Array(0),
+      headers: { "content-type": "application/proto", "accept-encoding": acceptEncoding },
+    });
+  const [packed, plain] = [await call("gzip,identity"), await call("identity")];
+  assert.equal(packed.headers.get("content-encoding"), "gzip");
+  assert.equal(plain.headers.get("content-encoding"), null);
+  const bytes = Buffer.from(await plain.arrayBuffer());
+  assert.ok(Number(packed.headers.get("content-length")) < bytes.length / 5);
+  assert.ok(bytes.equals(Buffer.from(await packed.arrayBuffer())));
+  for (const transport of Object.values(transports)) {
+    const list = await createClient(ProjectService, transport(server.url)).listProjects({});
+    assert.equal(list.projects?.projects.length, 2000);
+  }
+});
+
 test("calls are counted in Prometheus' words", async (t) => {
   const metrics = createMetrics({ processMetrics: false });
   const server = await testServer({ metrics: rpcMetrics(metrics), http: [metrics.handler] });
