@@ -321,7 +321,8 @@ export function objectStoreContract(
       await store.check();
     });
 
-    it("signs uploads and downloads", { skip: !suite.signedUrls }, async () => {
+    if (!suite.signedUrls) return;
+    it("signs uploads and downloads", async () => {
       const uri = joinUri(fresh(), "up loads", "é+%.bin");
       const upload = await store.signUpload(uri, { expiresInSeconds: 60, contentMd5: md5("signed") });
       assert.ok(upload.expiresAt.getTime() > Date.now());

@@ -98,6 +98,17 @@ describe("file store", () => {
     );
   });
 
+  it("names the damaged object when one cannot be listed", async (t) => {
+    const { folder, store } = await openTemporary(t);
+    for (let i = 10; i < 50; i++) await store.put(`s3://flyte-data/${i}`, Buffer.from("x"));
+    for (const damaged of ["10", "11", "45"]) await writeFile(join(folder, "buckets/flyte-data", damaged), "cut");
+    const error = /s3:\/\/flyte-data\/1[01].*is not a whole object of this store: restore or delete that file/;
+    await assert.rejects(store.list("s3://flyte-data/"), error);
+    await assert.rejects(store.get("s3://flyte-data/45"), StoreUnavailableError);
+    await store.delete(["s3://flyte-data/10", "s3://flyte-data/11", "s3://flyte-data/45"]);
+    assert.equal((await store.list("s3://flyte-data/")).objects.length, 37);
+  });
+
   it("says what to do when its folder is taken away", async (t) => {
     const { folder, store } = await openTemporary(t);
     await rm(folder, { recursive: true });

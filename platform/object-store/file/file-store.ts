@@ -99,7 +99,10 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
       more = found.length === wanted;
       if (more) break;
       last = objectUri(bucket, "key" in item ? item.key : item.prefix);
-      found.push("key" in item ? listed(last) : last);
+      const object = "key" in item ? listed(last) : last;
+      // Its failure is heard below; until then it must not count as unhandled.
+      if (typeof object !== "string") object.catch(() => {});
+      found.push(object);
       // Bounds the open files: the heads of at most this many objects are read at once.
       if (found.length % 32 === 0) await Promise.all(found);
     }

@@ -56,6 +56,7 @@ export async function openLayout(folder: string, bucketNames: readonly string[])
   };
   await make().catch(wrap);
 
+  let temps = 0;
   const guard = async (uri: string, path: string) => {
     let directory = dirname(path);
     for (;;) {
@@ -77,7 +78,7 @@ export async function openLayout(folder: string, bucketNames: readonly string[])
     folder: root,
     buckets,
     uploads,
-    temp: () => join(own, randomBytes(9).toString("hex")),
+    temp: () => join(own, String(++temps)),
     bucketPath,
     objectPath: (uri) => join(bucketPath(uri), keyToPath(parseObjectUri(uri).key)),
     guard,

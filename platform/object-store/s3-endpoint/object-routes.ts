@@ -26,13 +26,8 @@ export interface S3Call {
 export async function putObject({ store, request, who, res, uri }: S3Call): Promise<void> {
   const body = incomingBody(request, who);
   const once = request.param(UPLOAD_ONCE) !== undefined;
-  const refusal = new S3Error(
-    409,
-    "ObjectAlreadyExists",
-    "This upload URL was used already and the object has other content: ask for a new URL",
-  );
   // A repeated upload is refused before its body is taken, when that is sure already.
-  if (once && !sameContent(await store.head(uri), body.contentMd5, true)) throw refusal;
+  if (once && !sameContent(await store.head(uri), body.contentMd5, true)) throw alreadyUploaded();
   const options = {
     ...storedHeaders(request),
     etag: body.etag,
@@ -45,9 +40,14 @@ export async function putObject({ store, request, who, res, uri }: S3Call): Prom
   } catch (error) {
     if (!once || !(error instanceof ObjectExistsError)) throw error;
     const head = await store.head(uri);
-    if (head === undefined || !sameContent(head, body.contentMd5, false)) throw refusal;
+    if (head === undefined || !sameContent(head, body.contentMd5, false)) throw alreadyUploaded();
     sendEmpty(res, 200, { etag: `"${head.etag}"` });
   }
+}
+
+function alreadyUploaded(): S3Error {
+  const message = "This upload URL was used already and the object has other content: ask for a new URL";
+  return new S3Error(409, "ObjectAlreadyExists", message);
 }
 
 /** PUT with x-amz-copy-source. */

@@ -59,6 +59,8 @@ export function s3Endpoint(options: S3EndpointOptions): S3Endpoint {
     completeUpload: parts.complete,
     abortUpload: parts.abort,
   };
+  const instance = randomBytes(6).toString("hex");
+  let requests = 0;
   const sweepUploads = () => uploads.sweep(new Date(now().getTime() - DAY_MS));
   const sweeping = () =>
     void sweepUploads().catch((error: unknown) =>
@@ -70,7 +72,7 @@ export function s3Endpoint(options: S3EndpointOptions): S3Endpoint {
   async function serve(req: IncomingMessage, res: ServerResponse): Promise<void> {
     let operation = "authenticate";
     let uri = store.root;
-    res.setHeader("x-amz-request-id", randomBytes(8).toString("hex"));
+    res.setHeader("x-amz-request-id", `${instance}-${++requests}`);
     try {
       const request = parseRequest(req);
       const who = authenticate(request);
@@ -100,7 +102,8 @@ export function s3Endpoint(options: S3EndpointOptions): S3Endpoint {
       const [, bucket = ""] = path.split("/", 2);
       const signed = req.headers.authorization?.startsWith(ALGORITHM) || /(^|&)X-Amz-Signature=/.test(query);
       if (!signed && !store.layout.buckets.has(bucket)) return false;
-      void serve(req, res);
+      // An answer that cannot even be sent leaves only this.
+      serve(req, res).catch(() => res.destroy());
       return true;
     },
     sweepUploads,

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, it } from "node:test";
+import { objectStoreContract } from "../contract-suite.ts";
 import { startTestEndpoint, type TestEndpoint } from "./test-endpoint.ts";
+
+objectStoreContract("file with its endpoint", startTestEndpoint, { signedUrls: true });
 
 describe("signed URLs of the file store", () => {
   let served: TestEndpoint;

@@ -1,1 +1,2 @@
-export { openS3Store, type S3StoreOptions } from "./s3-store.ts";
+export type { S3StoreOptions } from "./client.ts";
+export { openS3Store } from "./s3-store.ts";

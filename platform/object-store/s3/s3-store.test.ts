@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { createServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { objectStoreContract } from "../contract-suite.ts";
-import { StoreUnavailableError } from "../errors.ts";
-import { startTestEndpoint, TEST_CREDENTIALS } from "../s3-endpoint/test-endpoint.ts";
+import { ContentMismatchError, ObjectExistsError, StoreUnavailableError } from "../errors.ts";
+import { filesBelow, startTestEndpoint, TEST_CREDENTIALS } from "../s3-endpoint/test-endpoint.ts";
 import { openS3Store } from "./s3-store.ts";
 
 const VENV = process.env.FLYTE_TS_TEST_VENV ?? join(import.meta.dirname, "../../../.venv");
@@ -66,6 +67,50 @@ describe("s3 store without its server", () => {
     await assert.rejects(store.check(), unavailable);
     await assert.rejects(store.head("s3://flyte-data/x"), unavailable);
     await assert.rejects(store.put("s3://flyte-data/x", Buffer.from("x")), unavailable);
+    await store.close();
+  });
+
+  it("gives up on a server that never answers", async (t) => {
+    const server = createServer(() => {});
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    const options = { root: "s3://flyte-data", endpoint: `http://127.0.0.1:${port}`, idleTimeoutMs: 50 };
+    const store = openS3Store({ ...options, credentials: TEST_CREDENTIALS });
+    await assert.rejects(store.head("s3://flyte-data/x"), StoreUnavailableError);
+    await assert.rejects(store.check(AbortSignal.abort()), StoreUnavailableError);
+    await store.close();
+  });
+
+  it("takes a body of unknown length whose parts it has to cut itself, and checks its digest", async (t) => {
+    const served = await startTestEndpoint();
+    t.after(() => served.close());
+    const store = openS3Store({ root: "s3://flyte-data", endpoint: served.url, credentials: TEST_CREDENTIALS });
+    const block = Buffer.alloc(1 << 20, 7);
+    const body = async function* () {
+      for (let i = 0; i < 20; i++) yield block;
+    };
+    const contentMd5 = createHash("md5")
+      .update(Buffer.alloc(20 << 20, 7))
+      .digest();
+    await store.put("s3://flyte-data/parts", body(), { contentMd5 });
+    assert.equal((await served.store.head("s3://flyte-data/parts"))?.size, 20 << 20);
+    const wrong = { contentMd5: Buffer.alloc(16) };
+    await assert.rejects(store.put("s3://flyte-data/wrong", body(), wrong), ContentMismatchError);
+    await assert.rejects(store.put("s3://flyte-data/parts", body(), { ifAbsent: true }), ObjectExistsError);
+    assert.equal(await store.head("s3://flyte-data/wrong"), undefined);
+    assert.deepEqual(await filesBelow(served.store.layout.uploads), []);
+    await store.close();
+  });
+
+  it("signs uploads without a bound content for one use", async (t) => {
+    const served = await startTestEndpoint();
+    t.after(() => served.close());
+    const store = openS3Store({ root: "s3://flyte-data", endpoint: served.url, credentials: TEST_CREDENTIALS });
+    const { url, headers } = await store.signUpload("s3://flyte-data/once", { expiresInSeconds: 60 });
+    const put = (extra: Readonly<Record<string, string>>) => fetch(url, { method: "PUT", body: "x", headers: extra });
+    const statuses = [await put({}), await put(headers), await put(headers)].map((answer) => answer.status);
+    assert.deepEqual(statuses, [403, 200, 412]);
     await store.close();
   });
 

@@ -14,10 +14,8 @@ import {
   ListObjectsV2Command,
   PutObjectCommand,
   type PutObjectCommandInput,
-  S3Client,
 } from "@aws-sdk/client-s3";
 import { Upload } from "@aws-sdk/lib-storage";
-import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import {
   ContentMismatchError,
   InvalidKeyError,
@@ -30,34 +28,17 @@ import {
   type ListOptions,
   type ListPage,
   MAX_LIST_LIMIT,
-  MAX_SIGNED_SECONDS,
-  MAX_UPLOAD_SECONDS,
   type ObjectBody,
   type ObjectStore,
   type ObjectStream,
   type PutOptions,
   type PutResult,
 } from "../object-store.ts";
-import { attachment, checkLife } from "../signed-url.ts";
 import { type ObjectAddress, objectUri, parseObjectUri, parsePrefixUri, uriEncodePath } from "../uri.ts";
+import { makeClient, type S3StoreOptions } from "./client.ts";
 import { contentRangeSize, decodeListed, toHead, unquote } from "./s3-answers.ts";
 import { isInvalidRange, toStoreError } from "./s3-errors.ts";
-
-export interface S3StoreOptions {
-  /** Where new objects go, e.g. `s3://bucket/prefix`. */
-  readonly root: string;
-  /** More buckets that may be read and written with the same keys. */
-  readonly buckets?: readonly string[];
-  /** Absent for AWS itself. */
-  readonly endpoint?: string;
-  /** The endpoint in signed URLs, when clients reach the store under another name. */
-  readonly publicEndpoint?: string;
-  readonly region?: string;
-  /** `/bucket/key` instead of `bucket.host/key`; by default wherever there is an endpoint. */
-  readonly pathStyle?: boolean;
-  /** Absent: the AWS chain (environment, profile, role). */
-  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
-}
+import { signDownload, signUpload } from "./sign.ts";
 
 /** Larger bodies go in parts of this size, a few at a time. */
 const PART_SIZE = 8 * 1024 * 1024;
@@ -264,39 +245,13 @@ export function openS3Store(options: S3StoreOptions): ObjectStore {
       const CopySource = `${source.Bucket}/${uriEncodePath(source.Key)}`;
       await guarded(from, () => client.send(new CopyObjectCommand({ ...target, CopySource })));
     },
-    async signUpload(uri, { expiresInSeconds, contentMd5, contentType }) {
+    async signUpload(uri, signOptions) {
       const input = address(uri);
-      checkLife(expiresInSeconds, MAX_UPLOAD_SECONDS);
-      const ContentMD5 = contentMd5 && Buffer.from(contentMd5).toString("base64");
-      const headers: Record<string, string> = {
-        ...(ContentMD5 !== undefined && { "Content-MD5": ContentMD5 }),
-        ...(contentType !== undefined && { "Content-Type": contentType }),
-        // Bound to one content a repetition does no harm; without that, the URL must not replace.
-        ...(ContentMD5 === undefined && { "If-None-Match": "*" }),
-      };
-      const command = new PutObjectCommand({
-        ...input,
-        ...(ContentMD5 === undefined ? { IfNoneMatch: "*" } : { ContentMD5 }),
-        ...(contentType !== undefined && { ContentType: contentType }),
-      });
-      const expiresAt = new Date(Date.now() + expiresInSeconds * 1000);
-      const signableHeaders = new Set(["host", ...Object.keys(headers).map((name) => name.toLowerCase())]);
-      const url = await guarded(uri, () =>
-        getSignedUrl(signingClient, command, { expiresIn: expiresInSeconds, signableHeaders }),
-      );
-      return { url, headers, expiresAt };
+      return guarded(uri, () => signUpload(signingClient, input, signOptions));
     },
-    async signDownload(uri, { expiresInSeconds, contentType, fileName }) {
+    async signDownload(uri, signOptions) {
       const input = address(uri);
-      checkLife(expiresInSeconds, MAX_SIGNED_SECONDS);
-      const command = new GetObjectCommand({
-        ...input,
-        ...(contentType !== undefined && { ResponseContentType: contentType }),
-        ...(fileName !== undefined && { ResponseContentDisposition: attachment(fileName) }),
-      });
-      const expiresAt = new Date(Date.now() + expiresInSeconds * 1000);
-      const url = await guarded(uri, () => getSignedUrl(signingClient, command, { expiresIn: expiresInSeconds }));
-      return { url, expiresAt };
+      return guarded(uri, () => signDownload(signingClient, input, signOptions));
     },
     async check(signal) {
       const { Bucket, Key: Prefix } = address(root, parsePrefixUri);
@@ -308,19 +263,6 @@ export function openS3Store(options: S3StoreOptions): ObjectStore {
       signingClient.destroy();
     },
   };
-}
-
-function makeClient(options: S3StoreOptions, endpoint: string | undefined): S3Client {
-  return new S3Client({
-    region: options.region ?? process.env.AWS_REGION ?? process.env.AWS_DEFAULT_REGION ?? "us-east-1",
-    forcePathStyle: options.pathStyle ?? endpoint !== undefined,
-    // Many servers know neither the newer checksums nor their trailers.
-    requestChecksumCalculation: "WHEN_REQUIRED",
-    responseChecksumValidation: "WHEN_REQUIRED",
-    requestHandler: { connectionTimeout: 5_000, requestTimeout: 60_000 },
-    ...(endpoint !== undefined && { endpoint }),
-    ...(options.credentials !== undefined && { credentials: { ...options.credentials } }),
-  });
 }
 
 /** Keeps a page from answering a folded prefix again, on which servers differ. */
