@@ -54,7 +54,11 @@ export function causeIn(output) {
   const lines = output
     .split("\n")
     .map((line) => line.trim())
-    .filter((line) => line !== "" && !/A complete log of this run|npm error code/.test(line));
+    .filter(
+      (line) =>
+        line !== "" &&
+        !/A complete log of this run|npm (error|ERR!) (code|syscall|errno|path|dest|type|address|port) /.test(line),
+    );
   const named = lines.filter((line) => /error|denied|not found|no space|unable|cannot/i.test(line));
   return (named.at(0) ?? lines.at(-1) ?? "no output").replace(/^(npm (error|ERR!)\s*|ERROR:\s*)+/i, "").slice(0, 300);
 }

@@ -79,7 +79,7 @@ function cacheFolder() {
 
 // Installed beside its place and then renamed, so that a half-made copy is never taken for a whole one.
 async function install(tell, target, { name, entry }) {
-  const title = `Node ${entry.version} from the npm registry (installed: ${process.versions.node}, too old; about 40 MB)`;
+  const title = `Node ${entry.version} from the npm registry (installed: ${process.versions.node}, too old; can take a minute)`;
   await tell.step(title, async () => {
     const folder = mkdtempSync(`${target}-`);
     try {

@@ -1,7 +1,7 @@
 // The Python of tasks and tests: a virtual environment in .venv with pinned packages.
 
 import { existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { capture, causeIn } from "./child.mjs";
 import { hashOf, isStamped, stamp } from "./stamp.mjs";
 import { SetupError } from "./tell.mjs";
@@ -16,23 +16,27 @@ const INSTALL = "install Python 3.10 or newer (Debian: apt install python3 pytho
 export function pythonStep(root, tests) {
   const venv = join(root, ".venv");
   const python = join(venv, "bin/python");
-  const files = ["requirements.txt", ...(tests ? ["requirements-test.txt"] : [])];
-  const paths = files.map((file) => join(root, "scripts/python", file));
-  const stampFile = join(venv, tests ? ".flyte-ts-test" : ".flyte-ts");
-  // Scripts of a venv hold its absolute path, so a moved checkout needs a new one.
-  const hash = hashOf([venv, ...paths.map((file) => ({ file }))]);
+  const runtime = part(venv, ".flyte-ts", [join(root, "scripts/python/requirements.txt")]);
+  const all = part(venv, ".flyte-ts-test", [...runtime.files, join(root, "scripts/python/requirements-test.txt")]);
+  const wanted = tests ? all : runtime;
   return {
-    isDone: () => existsSync(python) && isStamped(stampFile, hash),
+    isDone: () => existsSync(python) && isStamped(wanted.stampFile, wanted.hash),
     async run(tell) {
       if (!(await isUsable(venv, python))) {
         const base = await findPython();
         await tell.step(`Python environment .venv (${base.path} ${base.version})`, () => makeVenv(base.path, venv));
       }
-      const title = `Python packages (${files.join(", ")}; some minutes the first time)`;
-      await tell.step(title, () => install(python, paths));
-      stamp(stampFile, hash);
+      const names = wanted.files.map((file) => basename(file)).join(", ");
+      const title = `Python packages (${names}; some minutes the first time)`;
+      await tell.step(title, () => install(python, wanted.files));
+      for (const { stampFile, hash } of tests ? [runtime, all] : [runtime]) stamp(stampFile, hash);
     },
   };
+}
+
+/** A set of requirement files with its stamp. Scripts of a venv hold its absolute path: a moved checkout needs a new one. */
+function part(venv, name, files) {
+  return { files, stampFile: join(venv, name), hash: hashOf([venv, ...files.map((file) => ({ file }))]) };
 }
 
 /**

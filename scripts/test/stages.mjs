@@ -49,7 +49,12 @@ export function stages(root, { node, python }) {
   return [
     lint("generated: contract descriptor set", python, [join(root, "scripts/test/check_descriptor_set.py")]),
     ...(existsSync(schemaCheck) ? [lint("generated: schema.sql", node, [schemaCheck])] : []),
-    lint("format and lint: biome", tool("biome"), ["ci", "--error-on-warnings", "."]),
+    lint("format and lint: biome", tool("biome"), [
+      "ci",
+      "--error-on-warnings",
+      ...(process.stdout.isTTY ? [] : ["--colors=off"]),
+      ".",
+    ]),
     lint("types: tsc", tool("tsc"), ["--noEmit", "--pretty", "false"]),
     lint("import rules: dependency-cruiser", tool("depcruise"), ["--config", ".dependency-cruiser.mjs", ...ROOMS]),
     lint("dead code: knip", tool("knip"), ["--no-progress", "--no-config-hints"]),
