@@ -57,6 +57,8 @@ export interface DatabaseOptions {
   readonly connectTimeoutMs?: number;
   /** Longest run of one statement, 30 s by default. */
   readonly statementTimeoutMs?: number;
+  /** Server settings of every connection, such as `{ enable_hashjoin: "off" }`. */
+  readonly settings?: Readonly<Record<string, string>>;
   /** Told about failures in the background: a lost idle connection, a lost or refused notification connection. */
   readonly onError?: (error: Error) => void;
 }
@@ -82,6 +84,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     types: columnTypes,
+    ...(options.settings && { options: asStartupOptions(options.settings) }),
   };
   const pool = new pg.Pool({ ...connection, max, idleTimeoutMillis: 60_000 });
   pool.on("error", (error) => onError(error));
@@ -193,4 +196,11 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 
   return { query, transaction, listen: listener.listen, ping, url, close };
+}
+
+/** In the form of PostgreSQL's `options` start-up parameter, where blanks and backslashes are escaped. */
+function asStartupOptions(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `-c ${name}=${value.replaceAll(/[\\ ]/g, "\\$&")}`)
+    .join(" ");
 }

@@ -39,16 +39,20 @@ export async function findBinaries(): Promise<Binaries> {
 }
 
 /** The binaries, linked and where `identity` can run them. */
-export async function prepareBinaries(found: Binaries, identity: ServerIdentity): Promise<Binaries> {
+export async function prepareBinaries(
+  found: Binaries,
+  identity: ServerIdentity,
+  roots = cacheRoots(),
+): Promise<Binaries> {
   const reachable = await canReach(join(found.native, "bin", "postgres"), identity);
   if (reachable && (await linkLibraries(found.native))) return found;
   const name = `postgres-${found.version}-${process.platform}-${process.arch}`;
-  for (const root of cacheRoots()) {
+  for (const root of roots) {
     const native = await copyOnce(found.native, root, name, identity);
     if (native !== undefined) return { ...found, native };
   }
   throw new EmbeddedPostgresError(
-    `The embedded PostgreSQL's programs in ${found.native} cannot be run by user id ${identity.uid}, and there is no safe place for a copy (tried ${cacheRoots().join(", ")}). Make one of these writable. ${giveUrl}`,
+    `The embedded PostgreSQL's programs in ${found.native} cannot be run by user id ${identity.uid}, and there is no safe place for a copy (tried ${roots.join(", ")}). Make one of these writable. ${giveUrl}`,
   );
 }
 

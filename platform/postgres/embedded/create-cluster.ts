@@ -67,7 +67,13 @@ async function createCluster(input: ClusterInput): Promise<void> {
     });
     const { code, signal } = await exited;
     if (code !== 0) {
-      const said = (await readFrom(layout.logFile, before)).trim().split("\n").slice(-3).join(" ");
+      const all = await readFrom(layout.logFile, before);
+      if (/could not look up effective user ID/.test(all)) {
+        throw new EmbeddedPostgresError(
+          `PostgreSQL cannot make a database as user id ${identity.uid}, because this machine does not know that user. Add it to /etc/passwd, or use --database-url with a PostgreSQL of your own.`,
+        );
+      }
+      const said = all.trim().split("\n").slice(-3).join(" ");
       throw new EmbeddedPostgresError(
         `A new database could not be made in ${layout.dataDir} (initdb ended with ${signal ?? code}): ${said}. See ${layout.logFile}.`,
       );

@@ -39,10 +39,18 @@ export function layoutOf(dataDir: string): Layout {
 
 /** Makes the data folder if needed, private to the server's user; gives its real path. */
 export async function prepareDataDir(dataDir: string, identity: ServerIdentity): Promise<Layout> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 });
-  const real = await realpath(dataDir);
-  await makePrivate(real, identity);
-  return layoutOf(real);
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    const real = await realpath(dataDir);
+    await makePrivate(real, identity);
+    return layoutOf(real);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new EmbeddedPostgresError(
+      `The data directory ${dataDir} cannot be made or made private (${code}). Check who owns it and its parents, or choose another data directory.`,
+      { cause },
+    );
+  }
 }
 
 async function makePrivate(folder: string, identity: ServerIdentity): Promise<void> {

@@ -12,10 +12,10 @@ export interface ServerIdentity {
   readonly foreign: boolean;
 }
 
-/** The uid that PostgreSQL has in common images; used when the machine knows neither `postgres` nor `nobody`. */
+/** The uid that PostgreSQL has in common images, for the error that names it when the machine knows no normal user. */
 const fallbackId = 70;
 
-/** Keeps the owner of an existing cluster; else `postgres`, `nobody` or uid 70. */
+/** Keeps the owner of an existing cluster; else `postgres`, `nobody` or any other user (initdb insists on a known one). */
 export async function chooseIdentity(cluster: string): Promise<ServerIdentity> {
   const uid = process.geteuid?.() ?? 0;
   const gid = process.getegid?.() ?? 0;
@@ -23,15 +23,18 @@ export async function chooseIdentity(cluster: string): Promise<ServerIdentity> {
   const owner = await stat(cluster).catch(() => undefined);
   if (owner !== undefined && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid, foreign: true };
   const passwd = await readFile("/etc/passwd", "utf8").catch(() => "");
-  const ids = findUser(passwd, "postgres") ?? findUser(passwd, "nobody") ?? { uid: fallbackId, gid: fallbackId };
+  const ids = findUser(passwd, "postgres") ??
+    findUser(passwd, "nobody") ??
+    findUser(passwd) ?? { uid: fallbackId, gid: fallbackId };
   return { ...ids, foreign: true };
 }
 
-/** A user's ids in the text of /etc/passwd; none for a user that is root in disguise. */
-export function findUser(passwd: string, name: string): { uid: number; gid: number } | undefined {
+/** The ids of this (or the first) user in the text of /etc/passwd that is not root, not even in disguise. */
+export function findUser(passwd: string, name?: string): { uid: number; gid: number } | undefined {
   for (const line of passwd.split("\n")) {
     const [user, , uid, gid] = line.split(":");
-    if (user === name && Number(uid) > 0 && Number(gid) >= 0) return { uid: Number(uid), gid: Number(gid) };
+    if ((name === undefined || user === name) && Number(uid) > 0 && Number(gid) >= 0)
+      return { uid: Number(uid), gid: Number(gid) };
   }
   return undefined;
 }

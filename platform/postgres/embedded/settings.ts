@@ -41,7 +41,6 @@ export function serverSettings(input: SettingsInput): Record<string, string> {
 
     wal_level: "minimal",
     wal_buffers: "16MB",
-    wal_compression: "pglz",
     min_wal_size: "128MB",
     max_wal_size: "1GB",
     checkpoint_timeout: "10min",

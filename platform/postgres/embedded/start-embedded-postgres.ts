@@ -11,6 +11,7 @@
  * One process at a time may own a data folder: a server left over by a dead owner is shut down and replaced, so the
  * caller must hold its own lock on the folder.
  */
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
@@ -25,6 +26,7 @@ import {
   layoutOf,
   prepareDataDir,
   prepareSocketDir,
+  socketPath,
 } from "./layout.ts";
 import { chooseIdentity, type ServerIdentity } from "./server-identity.ts";
 import { keepRotating } from "./server-log.ts";
@@ -78,20 +80,22 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     prepareDataDir(dataDir, identity),
   ]);
   const socketDir = await prepareSocketDir(layout, identity, port);
+  const insideDataDir = socketDir === join(layout.dataDir, "socket");
+  const socketLock = `${socketPath(socketDir, port)}.lock`;
   const password = await ensurePassword(layout);
   const created = await ensureCluster({ layout, binaries, identity, password, durable });
-  if (await stopSurvivor(layout.cluster))
+  if (await stopSurvivor(layout.cluster, socketLock))
     log.warn({ dataDir }, "stopped a PostgreSQL server left over by an earlier process");
 
   const settings = serverSettings({
     // The server works inside the cluster's folder, so this reaches its neighbour whatever the length of the whole path.
-    socketDir: socketDir === join(layout.dataDir, "socket") ? "../socket" : socketDir,
+    socketDir: insideDataDir ? "../socket" : socketDir,
     port,
     tcp: options.port !== undefined,
     durable,
     maxConnections,
   });
-  const supervisor = await superviseServer({ ...start(binaries, layout, identity, settings), layout, log });
+  const supervisor = await superviseServer({ ...start(binaries, layout, identity, settings), layout, socketLock, log });
   const stopRotating = keepRotating(layout.logFile, (error) =>
     log.warn({ err: error }, "cannot rotate the PostgreSQL log"),
   );
@@ -112,9 +116,10 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
       return supervisor.pid;
     },
     done: supervisor.done,
-    stop: () => {
+    stop: async () => {
       stopRotating();
-      return supervisor.stop();
+      await supervisor.stop();
+      if (!insideDataDir) await rm(socketDir, { recursive: true, force: true });
     },
   };
 }

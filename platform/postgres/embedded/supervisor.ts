@@ -16,7 +16,11 @@ export interface Supervisor {
   stop(): Promise<void>;
 }
 
-export type SupervisorInput = Omit<ProgramStart, "output"> & { readonly layout: Layout; readonly log: ServerLog };
+export type SupervisorInput = Omit<ProgramStart, "output"> & {
+  readonly layout: Layout;
+  readonly socketLock: string;
+  readonly log: ServerLog;
+};
 
 const pollMs = 10;
 const slowStartMs = 10_000;
@@ -102,7 +106,7 @@ export async function superviseServer(input: SupervisorInput): Promise<Superviso
       delay = Math.min(delay * 2, longestDelayMs);
       if (stopping.signal.aborted) return;
       try {
-        await stopSurvivor(layout.cluster);
+        await stopSurvivor(layout.cluster, input.socketLock);
         const server = await startReady();
         log.info({ pid: server.pid }, "PostgreSQL is back");
       } catch (error) {

@@ -27,17 +27,18 @@ export async function readLockFile(cluster: string): Promise<LockFile | undefine
   return { pid, ready: lines[7]?.trim() === "ready" };
 }
 
-/** Leaves the cluster without a running server; true when there was one. */
-export async function stopSurvivor(cluster: string): Promise<boolean> {
+/**
+ * Leaves the cluster without a running server; true when there was one. The lock files of a dead one are removed where
+ * PostgreSQL itself would take their process id for a living server: the number was given to another process since, or
+ * the dead process has not been reaped. Its own check of the shared memory still guards against orphaned children.
+ */
+export async function stopSurvivor(cluster: string, socketLock: string): Promise<boolean> {
   const lock = await readLockFile(cluster);
-  if (lock === undefined || !isAlive(lock.pid)) return false;
-  if (!(await isServerOf(lock.pid, cluster))) {
-    // The number was given to another process since. PostgreSQL may not see the difference and would refuse to start.
-    await rm(join(cluster, "postmaster.pid"), { force: true });
-    return false;
-  }
-  await stopPid(lock.pid);
-  return true;
+  const survived = lock !== undefined && isAlive(lock.pid) && (await isServerOf(lock.pid, cluster));
+  if (survived) await stopPid(lock.pid);
+  if (lock !== undefined && isAlive(lock.pid)) await rm(join(cluster, "postmaster.pid"), { force: true });
+  await rm(socketLock, { force: true });
+  return survived;
 }
 
 /** Fast shutdown, then immediate shutdown. */

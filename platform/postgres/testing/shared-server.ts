@@ -1,6 +1,6 @@
 /**
  * Finds the test server that all test processes of this user share, or starts it. The server is kept by a process of
- * its own (`test-server-main.ts`), which says in `server.json` how to reach it.
+ * its own (`shared-server-main.ts`), which says in `server.json` how to reach it.
  */
 import { spawn } from "node:child_process";
 import { chmod, lstat, mkdir, open, readFile } from "node:fs/promises";
@@ -115,7 +115,7 @@ export async function answeringUrl(folder: string): Promise<string | undefined> 
 
 async function startKeeper(folder: string): Promise<{ failed: () => boolean; running: () => boolean }> {
   const log = await open(keeperLog(folder), "w", 0o600);
-  const main = fileURLToPath(new URL("./test-server-main.ts", import.meta.url));
+  const main = fileURLToPath(new URL("./shared-server-main.ts", import.meta.url));
   // A test runner speaks to its children through NODE_OPTIONS and NODE_TEST_CONTEXT; the keeper is none of them.
   const { NODE_OPTIONS: _, NODE_TEST_CONTEXT: __, ...env } = process.env;
   const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", main, folder], {

@@ -1,5 +1,5 @@
 /**
- * The process that keeps the shared test server: `node test-server-main.ts <folder>`. Many may be started at once; the
+ * The process that keeps the shared test server: `node shared-server-main.ts <folder>`. Many may be started at once; the
  * one that gets the lock serves, the others end when it does. It ends by itself after a minute without a connection.
  */
 import { randomBytes } from "node:crypto";
@@ -9,7 +9,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Database, openDatabase } from "../database.ts";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "../embedded/start-embedded-postgres.ts";
-import { answeringUrl, stateFile, stopChannel } from "./test-server.ts";
+import { answeringUrl, stateFile, stopChannel } from "./shared-server.ts";
 
 const idleMs = Number(process.env.FLYTE_TS_TEST_SERVER_IDLE_MS ?? 60_000);
 const watchMs = Math.min(5_000, idleMs / 2);
@@ -112,6 +112,6 @@ async function untilIdle(database: Database, signal: AbortSignal): Promise<void>
 }
 
 const folder = process.argv[2];
-if (folder === undefined) throw new Error("usage: test-server-main.ts <folder>");
+if (folder === undefined) throw new Error("usage: shared-server-main.ts <folder>");
 await main(folder);
 process.exit(0);
