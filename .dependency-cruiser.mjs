@@ -2,7 +2,7 @@
 // scripts/import-rules.test.mjs proves that each rule bites.
 
 const TESTS = "\\.test\\.(ts|mjs)$";
-const TEST_HELP = "(^|/)testing\\.ts$|(^|/)testing/|contract-suite";
+const TEST_HELP = "(^|/)testing\\.ts$|(^|/)testing/|-suite\\.ts$";
 const OTHER_ROOMS = (...allowed) => ({
   path: "^(contract|core|platform|control-plane|data-plane|user-plane|flyted|bench|e2e|scripts)/",
   pathNot: `^(${allowed.join("|")})/`,
