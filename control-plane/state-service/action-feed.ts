@@ -5,6 +5,7 @@
  */
 import type { Sql } from "@flyte-ts/platform/postgres";
 import type { ChangeBus } from "./bus.ts";
+import { coalescer } from "./coalescer.ts";
 import { type ActionChange, readChildren } from "./store.ts";
 
 export type FeedMessage = { kind: "change"; change: ActionChange } | { kind: "sentinel" };
@@ -19,19 +20,15 @@ export async function* childFeed(
   parent: string,
   signal: AbortSignal,
 ): AsyncGenerator<FeedMessage> {
-  const pending = new Map<string, ActionChange>();
-  const given = versionMemory();
-  let wake: (() => void) | undefined;
-  const unsubscribe = bus.onRun(runId, (changes) => {
-    for (const change of changes) {
-      if (change.parent !== parent) continue;
-      const waiting = pending.get(change.name);
-      if (!waiting || waiting.version < change.version) pending.set(change.name, change);
-    }
-    if (pending.size > 0) wake?.();
+  const pending = coalescer<string, ActionChange>({
+    signal,
+    max: PAGE,
+    replaces: (change, waiting) => change.version > waiting.version,
   });
-  const stop = () => wake?.();
-  signal.addEventListener("abort", stop);
+  const given = versionMemory();
+  const unsubscribe = bus.onRun(runId, (changes) => {
+    for (const change of changes) if (change.parent === parent) pending.put(change.name, change);
+  });
   try {
     for (let after = ""; ; ) {
       const page = await readChildren(sql, runId, parent, after, PAGE);
@@ -44,20 +41,12 @@ export async function* childFeed(
       after = last.name;
     }
     yield { kind: "sentinel" };
-    while (!signal.aborted) {
-      for (const [name, change] of pending) {
-        pending.delete(name);
+    for (let turn = await pending.next(); turn.kind === "batch"; turn = await pending.next()) {
+      for (const [name, change] of turn.entries) {
         if (given.isNew(name, change.version)) yield { kind: "change", change };
       }
-      if (pending.size > 0) continue;
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-        if (signal.aborted) resolve();
-      });
-      wake = undefined;
     }
   } finally {
-    signal.removeEventListener("abort", stop);
     unsubscribe();
   }
 }

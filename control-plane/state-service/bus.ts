@@ -2,167 +2,192 @@
  * Who is told what changed. Changes of this replica come straight from the commit; those of others come by NOTIFY, which
  * names the rows, and the rows are then read: the notification is a hint, the rows are the truth.
  *
- * After a lost database connection a feed is told to `resync`: it reads what changed since the oldest transaction it
- * could have missed.
+ * After a lost connection, or a reading that failed, the bus resyncs: it reads what changed since the oldest transaction
+ * it could have missed, and repeats that until it succeeds.
  */
 import { randomBytes } from "node:crypto";
+import { ROOT_ACTION } from "@flyte-ts/core";
 import type { Database, Sql } from "@flyte-ts/platform/postgres";
-import { type ActionChange, type ActionKey, oldestTransaction, readActions, readChangesSince } from "./store.ts";
+import { decodePayload, encodePayloads, fullHint, type QueueHint } from "./bus-payload.ts";
+import { listeners } from "./listeners.ts";
+import {
+  type ActionChange,
+  type ActionKey,
+  oldestTransaction,
+  readActions,
+  readChangesSince,
+  readRootChangesSince,
+} from "./store.ts";
+
+export { fullHint, noHint, type QueueHint } from "./bus-payload.ts";
 
 export type ChangeListener = (changes: readonly ActionChange[]) => void;
 
-/** What a commit did to the queue, as far as those who serve clusters must look again. */
-export interface QueueHint {
-  /** Pending rows, or slots that became free. */
-  work: boolean;
-  /** Retries that become pending later. */
-  retries: boolean;
-  /** Leases whose actions are over: their clusters must be told. */
-  endings: boolean;
-}
-
-export const noHint: QueueHint = { work: false, retries: false, endings: false };
-export const fullHint: QueueHint = { work: true, retries: true, endings: true };
+/** Names of actions with new reports; undefined when any action of the run may have some. */
+export type ReportListener = (names: readonly string[] | undefined) => void;
 
 export interface ChangeBus {
+  /** Settles when changes of all replicas are heard: a snapshot read after that has no gap. */
+  readonly ready: Promise<void>;
   /** Calls `listener` after each commit that touched the run, from whatever replica. */
   onRun(runId: bigint, listener: ChangeListener): () => void;
-  /** Calls `listener` after each commit, of any run. */
-  onAny(listener: ChangeListener): () => void;
+  /** Calls `listener` after each commit with new reports of the run's actions that did not change them. */
+  onReports(runId: bigint, listener: ReportListener): () => void;
+  /** Calls `listener` after each commit that changed root actions, with those, of any run. */
+  onRoots(listener: ChangeListener): () => void;
   /** Calls `listener` after each commit that gives those who serve clusters something to look at. */
   onQueue(listener: (hint: QueueHint) => void): () => void;
   /** Called after the commit, by the one who made it. */
-  publish(changes: readonly ActionChange[], hint: QueueHint): void;
+  publish(changes: readonly ActionChange[], hint: QueueHint, reported?: readonly ActionKey[]): void;
   /** Called inside the transaction, so that other replicas hear of it exactly when it is committed. */
-  notify(sql: Sql, changes: readonly ActionKey[], hint: QueueHint): Promise<void>;
+  notify(sql: Sql, changes: readonly ActionKey[], hint: QueueHint, reported?: readonly ActionKey[]): Promise<void>;
   close(): Promise<void>;
 }
 
 const CHANNEL = "flyte_changes";
-/** PostgreSQL takes payloads below 8,000 bytes. */
-const MAX_PAYLOAD = 7900;
+const HORIZON_MS = 30_000;
+const FIRST_RETRY_MS = 100;
+const LONGEST_RETRY_MS = 5_000;
 
 export interface BusOptions {
   database: Database;
   onError(error: unknown): void;
+  /** Called with each commit of this replica. */
+  onCommit?: ChangeListener;
 }
 
-export function changeBus({ database, onError }: BusOptions): ChangeBus {
+export function changeBus({ database, onError, onCommit }: BusOptions): ChangeBus {
   const replica = randomBytes(6).toString("hex");
-  const byRun = new Map<bigint, Set<ChangeListener>>();
-  const any = new Set<ChangeListener>();
-  const queue = new Set<(hint: QueueHint) => void>();
+  const byRun = listeners<bigint, readonly ActionChange[]>(onError);
+  const reports = listeners<bigint, readonly string[] | undefined>(onError);
+  const roots = listeners<"roots", readonly ActionChange[]>(onError);
+  const queue = listeners<"queue", QueueHint>(onError);
+  /** Everything that transactions before this one did has been told. */
   let synced = "0";
+  let retry: NodeJS.Timeout | undefined;
+  let retryMs = FIRST_RETRY_MS;
+  let closed = false;
+  const first = Promise.withResolvers<void>();
 
-  function publish(changes: readonly ActionChange[], hint: QueueHint): void {
-    if (changes.length > 0) {
-      for (const [runId, of] of groupByRun(changes)) {
-        for (const listener of byRun.get(runId) ?? []) listener(of);
+  function deliver(changes: readonly ActionChange[], hint: QueueHint, reported: readonly ActionKey[] = []): void {
+    for (const [runId, of] of groupByRun(changes)) byRun.tell(runId, of);
+    if (roots.has("roots")) tellRoots(changes);
+    for (const [runId, of] of groupByRun(reported)) {
+      if (reports.has(runId)) {
+        reports.tell(
+          runId,
+          of.map(({ name }) => name),
+        );
       }
-      for (const listener of any) listener(changes);
     }
-    if (hint.work || hint.retries || hint.endings) for (const listener of queue) listener(hint);
+    if (hint.work || hint.retries || hint.endings) queue.tell("queue", hint);
+  }
+
+  function tellRoots(changes: readonly ActionChange[]): void {
+    const changed = changes.filter(({ name }) => name === ROOT_ACTION);
+    if (changed.length > 0) roots.tell("roots", changed);
   }
 
   async function fromOthers(payload: string): Promise<void> {
-    const [from, flag, ...groups] = payload.split("|");
-    if (from === replica) return;
-    const keys: ActionKey[] = [];
-    for (const group of groups) {
-      const [run, names] = group.split(":");
-      if (!run || !names) continue;
-      const runId = BigInt(run);
-      if (any.size === 0 && !byRun.has(runId)) continue;
-      for (const name of names.split(",")) keys.push({ runId, name });
+    const mark = horizonOf(payload);
+    if (mark) {
+      // Notifications come in the order of commits: all that this mark's horizon covers has been told before it.
+      if (mark.replica === replica && retry === undefined) synced = mark.oldest;
+      return;
     }
-    const changes = keys.length > 0 ? await readActions(database, keys) : [];
-    publish(changes, decodeHint(flag ?? ""));
+    const { replica: from, hint, changed, reported } = decodePayload(payload);
+    if (from === replica) return;
+    const heard = ({ runId, name }: ActionKey) => byRun.has(runId) || (name === ROOT_ACTION && roots.has("roots"));
+    const keys = changed.filter(heard);
+    deliver(keys.length > 0 ? await readActions(database, keys) : [], hint, reported);
   }
 
   async function resync(): Promise<void> {
-    const since = synced;
-    synced = await oldestTransaction(database);
-    for (const runId of [...byRun.keys()]) publish(await readChangesSince(database, runId, since), noHint);
-    publish([], fullHint);
+    const next = await oldestTransaction(database);
+    for (const runId of byRun.keys()) byRun.tell(runId, await readChangesSince(database, runId, synced));
+    // Who listens to roots waits for `ready`, so the first time there is nothing to make good.
+    if (roots.has("roots") && synced !== "0") tellRoots(await readRootChangesSince(database, synced));
+    for (const runId of reports.keys()) reports.tell(runId, undefined);
+    deliver([], fullHint);
+    synced = next;
+    retryMs = FIRST_RETRY_MS;
+    first.resolve();
+  }
+
+  /** What could not be read is made good by a resync; until it succeeds the horizon stays where it is. */
+  function failed(error: unknown): void {
+    if (closed) return;
+    onError(error);
+    if (retry !== undefined) return;
+    retry = setTimeout(() => {
+      inOrder(async () => {
+        retry = undefined;
+        await resync();
+      });
+    }, retryMs);
+    retryMs = Math.min(retryMs * 2, LONGEST_RETRY_MS);
   }
 
   // One after the other: a later notification must not overtake the reading of an earlier one.
   let tail: Promise<void> = Promise.resolve();
-  const inOrder = (work: () => Promise<void>) => {
-    tail = tail.then(work).catch(onError);
-  };
+  function inOrder(work: () => Promise<void>): void {
+    tail = tail.then(() => (closed ? undefined : work())).catch(failed);
+  }
   const subscription = database.listen(
     CHANNEL,
     (payload) => inOrder(() => fromOthers(payload)),
     () => inOrder(resync),
   );
-  inOrder(async () => {
-    synced = await oldestTransaction(database);
-  });
-  // The horizon moves on while the connection is whole, so that a resync reads little.
-  const horizon = setInterval(() => {
-    if (byRun.size > 0) inOrder(async () => void (synced = await oldestTransaction(database)));
-  }, 30_000);
+
+  /** Moves the horizon on while the connection is whole, so that a resync reads little. */
+  async function sendHorizon(): Promise<void> {
+    if (!roots.has("roots") && byRun.keys().length === 0) return;
+    const oldest = await oldestTransaction(database);
+    await send(database, [`${replica}|${HORIZON}${oldest}`]);
+  }
+  const horizon = setInterval(() => void sendHorizon().catch(onError), HORIZON_MS);
   horizon.unref();
 
   return {
-    onRun(runId, listener) {
-      const listeners = byRun.get(runId) ?? new Set();
-      byRun.set(runId, listeners.add(listener));
-      return () => {
-        listeners.delete(listener);
-        if (listeners.size === 0) byRun.delete(runId);
-      };
+    ready: first.promise,
+    onRun: (runId, listener) => byRun.add(runId, listener),
+    onReports: (runId, listener) => reports.add(runId, listener),
+    onRoots: (listener) => roots.add("roots", listener),
+    onQueue: (listener) => queue.add("queue", listener),
+    publish(changes, hint, reported) {
+      onCommit?.(changes);
+      deliver(changes, hint, reported);
     },
-    onAny(listener) {
-      any.add(listener);
-      return () => any.delete(listener);
-    },
-    onQueue(listener) {
-      queue.add(listener);
-      return () => queue.delete(listener);
-    },
-    publish,
-    async notify(sql, changes, hint) {
-      await sql.query({
-        name: "notify",
-        text: "select pg_notify($1, p) from unnest($2::text[]) p",
-        values: [CHANNEL, encodePayloads(replica, changes, hint)],
-      });
-    },
+    notify: (sql, changed, hint, reported = []) => send(sql, encodePayloads({ replica, hint, changed, reported })),
     async close() {
+      closed = true;
       clearInterval(horizon);
+      clearTimeout(retry);
+      first.resolve();
       await subscription.close();
       await tail;
     },
   };
 }
 
-function groupByRun(changes: readonly ActionChange[]): Map<bigint, readonly ActionChange[]> {
-  const first = changes[0];
-  if (first && changes.every((change) => change.runId === first.runId)) return new Map([[first.runId, changes]]);
-  return Map.groupBy(changes, (change) => change.runId);
+async function send(sql: Sql, payloads: readonly string[]): Promise<void> {
+  await sql.query({
+    name: "notify",
+    text: "select pg_notify($1, p) from unnest($2::text[]) p",
+    values: [CHANNEL, payloads],
+  });
 }
 
-/** `replica|hint|run:name,name|run:name…`, as many payloads as needed. */
-export function encodePayloads(replica: string, keys: readonly ActionKey[], hint: QueueHint): string[] {
-  const head = `${replica}|${hint.work ? "w" : ""}${hint.retries ? "r" : ""}${hint.endings ? "e" : ""}`;
-  const payloads: string[] = [];
-  let payload = head;
-  let run: bigint | undefined;
-  for (const key of keys) {
-    const group = `|${key.runId}:${key.name}`;
-    const piece = key.runId === run ? `,${key.name}` : group;
-    if (payload.length + piece.length > MAX_PAYLOAD) {
-      payloads.push(payload);
-      payload = head + group;
-    } else payload += piece;
-    run = key.runId;
-  }
-  payloads.push(payload);
-  return payloads;
+const HORIZON = "horizon=";
+
+function horizonOf(payload: string): { replica: string; oldest: string } | undefined {
+  const [replica = "", mark = ""] = payload.split("|");
+  return mark.startsWith(HORIZON) ? { replica, oldest: mark.slice(HORIZON.length) } : undefined;
 }
 
-function decodeHint(letters: string): QueueHint {
-  return { work: letters.includes("w"), retries: letters.includes("r"), endings: letters.includes("e") };
+function groupByRun<Key extends ActionKey>(keys: readonly Key[]): Iterable<[bigint, readonly Key[]]> {
+  const [first] = keys;
+  if (!first) return [];
+  if (keys.every(({ runId }) => runId === first.runId)) return [[first.runId, keys]];
+  return Map.groupBy(keys, ({ runId }) => runId);
 }

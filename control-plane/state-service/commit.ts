@@ -1,7 +1,7 @@
 /** One group of intents in one transaction: lock, decide, write. No clock and no waiting in here. */
 import { toBinary } from "@bufbuild/protobuf";
 import { CatalogCacheStatus } from "@flyte-ts/contract/flyteidl2/core/catalog_pb.ts";
-import { AttemptReportSchema } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import { type AttemptReport, AttemptReportSchema } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { ActionPhase, dueAt, isTerminal } from "@flyte-ts/core";
 import type { Sql } from "@flyte-ts/platform/postgres";
 import { type CacheEntry, putEntries } from "../cache-service/index.ts";
@@ -43,6 +43,8 @@ export interface CommitEffects {
   results: IntentResult[];
   changes: ActionChange[];
   hint: QueueHint;
+  /** Actions whose reports told something that readers see without moving them. */
+  reported: ActionKey[];
 }
 
 /** Thrown when a row changed between lock and write, which the locks rule out: the group is rolled back, nothing is half written. */
@@ -56,6 +58,7 @@ export async function commitIntents(context: CommitContext, intents: readonly In
   const { sql, now } = context;
   const work = await lock(context, [...new Map(intents.map(({ key }) => [keyOf(key), key])).values()]);
   const events: ActionEventRow[] = [];
+  const telling = new Map<string, ActionKey>();
   const results = intents.map((intent): IntentResult => {
     const working = work.get(keyOf(intent.key));
     if (!working) return intent.kind === "report" ? "stale" : "not-found";
@@ -63,6 +66,7 @@ export async function commitIntents(context: CommitContext, intents: readonly In
     if (intent.kind === "report" && result === "applied") {
       const report = toBinary(AttemptReportSchema, { ...intent.report, ref: undefined });
       events.push({ ...intent.key, report, cluster: intent.cluster });
+      if (tells(intent.report)) telling.set(keyOf(intent.key), intent.key);
     }
     return result;
   });
@@ -71,7 +75,23 @@ export async function commitIntents(context: CommitContext, intents: readonly In
   const changes = await write(sql, moved);
   if (events.length > 0) await insertEvents(sql, events);
   const hint = await settleQueue(context, work, changes);
-  return { results, changes, hint };
+  const told = new Set(changes.map(keyOf));
+  const reported = [...telling.values()].filter((key) => !told.has(keyOf(key)));
+  return { results, changes, hint, reported };
+}
+
+/** True when an attempt looks different after the report; one that only gives a lease back tells nothing. */
+function tells({
+  transitions,
+  error,
+  logContext,
+  logInfo,
+  clusterEvents,
+  logsAvailable,
+  outputUri,
+}: AttemptReport): boolean {
+  const parts = [transitions, error, logContext, logInfo, clusterEvents, outputUri];
+  return logsAvailable || parts.some(({ length }) => length > 0);
 }
 
 async function lock({ sql, specs }: CommitContext, keys: readonly ActionKey[]): Promise<Map<string, Working>> {

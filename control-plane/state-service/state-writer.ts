@@ -47,11 +47,11 @@ export function stateWriter({
       const done = await database.transaction(async (sql) => {
         const effects = await commitIntents({ sql, specs, now: clock.now() }, intents);
         const { work, retries, endings } = effects.hint;
-        if (effects.changes.length > 0 || work || retries || endings)
-          await bus.notify(sql, effects.changes, effects.hint);
+        if (effects.changes.length > 0 || effects.reported.length > 0 || work || retries || endings)
+          await bus.notify(sql, effects.changes, effects.hint, effects.reported);
         return effects;
       });
-      bus.publish(done.changes, done.hint);
+      bus.publish(done.changes, done.hint, done.reported);
       return done.results.map((value) => ({ ok: true, value }));
     },
   });

@@ -1,4 +1,5 @@
 /** SQL on `actions` and `action_events`. Batches travel as one JSON parameter: cheap to build here, one plan for any size. */
+import { ROOT_ACTION } from "@flyte-ts/core";
 import type { Sql } from "@flyte-ts/platform/postgres";
 import { jsonBatch } from "../json-batch.ts";
 
@@ -225,6 +226,16 @@ export async function readChangesSince(sql: Sql, runId: bigint, since: string): 
     name: "read-changes-since",
     text: `select ${changeColumns} from actions where run_id = $1 and xid >= $2::xid8`,
     values: [runId, since],
+  });
+  return rows;
+}
+
+/** The same for the root actions of all runs. */
+export async function readRootChangesSince(sql: Sql, since: string): Promise<ActionChange[]> {
+  const { rows } = await sql.query<ActionChange>({
+    name: "read-root-changes-since",
+    text: `select ${changeColumns} from actions where name = '${ROOT_ACTION}' and xid >= $1::xid8`,
+    values: [since],
   });
   return rows;
 }
