@@ -45,6 +45,8 @@ export function work(options: WorkOptions): Work {
   const { store, clock, log } = options;
   const maxPluginErrors = options.maxPluginErrors ?? 5;
   const decoded = new WeakMap<LeasedAction, Decoded>();
+  /** Fan-outs lease the same task again and again. */
+  let recent: { bytes: Uint8Array; task: TaskSpec } | undefined;
   /** What made the last step of a key throw. */
   const troubles = new Map<string, string>();
 
@@ -59,7 +61,12 @@ export function work(options: WorkOptions): Work {
 
   function taskOf(lease: LeasedAction): TaskSpec {
     const known = details(lease);
-    known.task ??= fromBinary(TaskSpecSchema, lease.taskSpec);
+    if (!known.task) {
+      if (!recent || Buffer.compare(recent.bytes, lease.taskSpec) !== 0) {
+        recent = { bytes: lease.taskSpec, task: fromBinary(TaskSpecSchema, lease.taskSpec) };
+      }
+      known.task = recent.task;
+    }
     return known.task;
   }
 

@@ -35,8 +35,9 @@ export function attemptFolder(root: string, key: string): AttemptFolder {
 
 /** Action names come from clients: whatever they hold, they stay one path segment. */
 function asFileName(segment: string): string {
+  if (segment === "") throw new Error("an attempt cannot have an empty run, action or number in its key");
   const name = encodeURIComponent(segment);
-  return name === "" || name === "." || name === ".." ? `%${name}` : name;
+  return name === "." || name === ".." ? name.replaceAll(".", "%2E") : name;
 }
 
 /** Written before a process is started. */
@@ -130,7 +131,9 @@ async function readOptional(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    // ENOTDIR: something stands where the folder would be, so there is none.
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
     throw error;
   }
 }

@@ -113,14 +113,25 @@ export function environment({ lease, template, spec, base, server }: Environment
   };
 }
 
-/** What every process gets before the task's own variables. `home` is shared by all tasks: libraries keep caches there. */
-export function baseEnvironment(binFolder: string, home: string): Record<string, string> {
+export interface BaseParts {
+  /** Goes first on the PATH, when there is one. */
+  binFolder?: string | undefined;
+  /** Shared by all tasks: libraries keep caches there. */
+  home: string;
+  /** The folder of all attempts. */
+  attempts: string;
+}
+
+/** What every process gets before the task's own variables. */
+export function baseEnvironment({ binFolder, home, attempts }: BaseParts): Record<string, string> {
   return {
     PATH: `${binFolder ? `${binFolder}:` : ""}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
     HOME: home,
     LANG: "C.UTF-8",
     // A file takes the output: without this Python would keep lines back until its buffer is full.
     PYTHONUNBUFFERED: "1",
+    // The SDK looks for a repository around its folder, and must not take one around the data folder for its own.
+    GIT_CEILING_DIRECTORIES: attempts,
     DO_NOT_TRACK: "1",
     FLYTE_DISABLE_SENTRY: "1",
   };

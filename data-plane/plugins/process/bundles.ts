@@ -15,7 +15,7 @@ import type { ObjectStore } from "@flyte-ts/platform/object-store";
 
 export interface BundleCacheOptions {
   folder: string;
-  objectStore: Pick<ObjectStore, "stream">;
+  objectStore: Pick<ObjectStore, "head" | "stream">;
   /** Bundles kept unpacked; those unused for longest go first. */
   keep?: number;
 }
@@ -30,7 +30,9 @@ export function bundleCache(options: BundleCacheOptions): BundleCache {
   const unpacking = new Map<string, Promise<string>>();
 
   async function unpacked(uri: string): Promise<string> {
-    const name = createHash("sha256").update(uri).digest("hex").slice(0, 32);
+    // By content too: a bundle that was written anew under its old name is another one.
+    const etag = (await options.objectStore.head(uri))?.etag ?? "";
+    const name = createHash("sha256").update(`${uri} ${etag}`).digest("hex").slice(0, 32);
     const folder = join(options.folder, name);
     if (await stat(folder).catch(() => undefined)) {
       const now = new Date();
@@ -81,7 +83,12 @@ export function bundleCache(options: BundleCacheOptions): BundleCache {
       const folder = await unpacked(bundle.uri);
       const target = join(work, bundle.destination);
       // Copies, not hard links: a task may change its files.
-      await cp(folder, target, { recursive: true, mode: constants.COPYFILE_FICLONE, preserveTimestamps: true });
+      await cp(folder, target, {
+        recursive: true,
+        mode: constants.COPYFILE_FICLONE,
+        preserveTimestamps: true,
+        verbatimSymlinks: true,
+      });
       await writeFile(join(target, `.${bundle.fileName}.extracted`), "");
       return true;
     },

@@ -44,7 +44,8 @@ export function folders({ dataDir, logs, log, keepFolders }: ProcessOptions): Fo
     for (const run of await names(root)) {
       for (const action of await names(join(root, run))) {
         for (const attempt of await names(join(root, run, action))) {
-          const key = [run, action, attempt].map(decodeURIComponent).join("/");
+          const key = keyOf([run, action, attempt]);
+          if (key === undefined) continue;
           const folder = attemptFolder(root, key);
           if (!(await exists(join(folder.path, "done")))) yield { key, folder };
         }
@@ -85,6 +86,15 @@ export function folders({ dataDir, logs, log, keepFolders }: ProcessOptions): Fo
       }
     },
   };
+}
+
+/** Undefined for a folder that is none of ours. */
+function keyOf(path: readonly string[]): string | undefined {
+  try {
+    return path.map(decodeURIComponent).join("/");
+  } catch {
+    return undefined;
+  }
 }
 
 async function names(path: string): Promise<string[]> {

@@ -25,7 +25,11 @@ export function launcher(options: ProcessOptions) {
   const { objectStore, log } = options;
   const bundles = bundleCache({ folder: join(options.dataDir, "bundles"), objectStore });
   const home = join(options.dataDir, "home");
-  const base = baseEnvironment(options.python ? dirname(resolve(options.python)) : "", home);
+  const base = baseEnvironment({
+    binFolder: options.python ? dirname(resolve(options.python)) : undefined,
+    home,
+    attempts: join(options.dataDir, "attempts"),
+  });
 
   async function inputsFor(context: AttemptContext, args: readonly string[]): Promise<Inputs | undefined> {
     if (!usesInputs(args) || context.places.inputUri === "") return undefined;

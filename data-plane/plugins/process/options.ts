@@ -4,7 +4,7 @@ import type { Log } from "../../executor/index.ts";
 import type { LogStore } from "../../logs/index.ts";
 
 export interface ProcessOptions {
-  /** Attempts, bundles and the tasks' home live below it. Keep it outside of git repositories: the SDK looks for one. */
+  /** Attempts, bundles and the tasks' home live below it. Absolute. */
   dataDir: string;
   objectStore: Pick<ObjectStore, "get" | "head" | "put" | "stream">;
   logs: LogStore;

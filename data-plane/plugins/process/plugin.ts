@@ -10,6 +10,7 @@ import type { ChildProcess } from "node:child_process";
 import { create } from "@bufbuild/protobuf";
 import { ResourceUsageSchema } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { toDuration } from "@flyte-ts/core";
+import { StoreUnavailableError } from "@flyte-ts/platform/object-store";
 import type { AttemptContext, Ending, Plugin, Step, Transition } from "../../executor/index.ts";
 import { type AttemptFolder, attemptFolder } from "./attempt-folder.ts";
 import { folders } from "./folders.ts";
@@ -96,6 +97,8 @@ export function processPlugin(options: ProcessOptions): Plugin {
     try {
       results = await readResults(options.objectStore, context.places.attemptUri);
     } catch (error) {
+      // Other errors do not pass by waiting; the executor counts them and gives up.
+      if (!(error instanceof StoreUnavailableError)) throw error;
       log.warn({ attempt: context.key, err: error }, "the result of an attempt cannot be read yet");
       return { after: STORE_AWAY_MS };
     }

@@ -1,7 +1,8 @@
 /** Real processes through the executor: results, exit codes, environment, logs, aborts. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -11,6 +12,7 @@ import {
   ExecutionError_ErrorKind,
 } from "@flyte-ts/contract/flyteidl2/core/execution_pb.ts";
 import { InputsSchema, OutputsSchema } from "@flyte-ts/contract/flyteidl2/task/common_pb.ts";
+import { type FileStore, StoreUnavailableError } from "@flyte-ts/platform/object-store";
 import { keyOf, leaseOf, shellLease } from "../../executor/testing/leases.ts";
 import { processesWith } from "./process-table.ts";
 import { host } from "./testing/host.ts";
@@ -210,6 +212,50 @@ test("CPU time and peak memory are reported", async (t) => {
   const told = await machine.released("7/busy/1");
   const usage = told.reports.at(-1)?.usage;
   assert.ok((usage?.userCpu?.nanos ?? 0) > 0 || (usage?.userCpu?.seconds ?? 0n) > 0n);
+});
+
+test("a machine that cannot make an attempt's folder: the action's error says why, others go on", async (t) => {
+  const dataDir = await mkdtemp(join(tmpdir(), "flyte-ts-process-"));
+  t.after(() => rm(dataDir, { recursive: true, force: true }));
+  await mkdir(join(dataDir, "attempts", "7"), { recursive: true });
+  await writeFile(join(dataDir, "attempts", "7", "blocked"), "a file where a folder must be");
+  await using machine = await host(t, { dataDir });
+  machine.plane.lease(shellLease("blocked", "exit 0"));
+  machine.plane.lease(shellLease("free", "exit 0"));
+  assert.deepEqual((await machine.released("7/free/1")).phases, ["RUNNING", "SUCCEEDED"]);
+  const told = await machine.released("7/blocked/1");
+  assert.deepEqual(told.phases, ["FAILED"]);
+  assert.equal(told.error?.code, "ExecutorError");
+  assert.match(told.error?.message ?? "", /ENOTDIR|EEXIST/);
+});
+
+test("while the object store is away an ended task waits for its result to be read", async (t) => {
+  let away = true;
+  let asked = 0;
+  const wrap = (store: FileStore): FileStore => ({
+    ...store,
+    async get(uri, options) {
+      asked += 1;
+      if (away) throw new StoreUnavailableError(uri, "a test asked for it");
+      return store.get(uri, options);
+    },
+  });
+  await using machine = await host(t, { wrap });
+  machine.plane.lease(shellLease("done", "exit 0"));
+  await machine.eventually(() => asked > 1);
+  assert.deepEqual(machine.plane.told("7/done/1").phases, ["RUNNING"]);
+  away = false;
+  assert.deepEqual((await machine.released("7/done/1")).phases, ["RUNNING", "SUCCEEDED"]);
+});
+
+test("names of actions never lead out of the attempts' folder", async (t) => {
+  await using machine = await host(t);
+  for (const name of ["..", ".", "a/../../b", "%2e%2e", "ü n"]) machine.plane.lease(shellLease(name, "pwd"));
+  for (const name of ["..", ".", "a/../../b", "%2e%2e", "ü n"]) {
+    const told = await machine.released(keyOf(shellLease(name, "")));
+    assert.equal(told.phases[0], "RUNNING", name);
+  }
+  assert.deepEqual(await readdir(join(machine.dataDir, "attempts")), ["7"]);
 });
 
 function alive(pid: number): boolean {
