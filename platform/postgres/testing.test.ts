@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import test, { after, before } from "node:test";
+import test, { after } from "node:test";
 import { openDatabase } from "./database.ts";
 import { isAlive } from "./embedded/server-process.ts";
 import { folderVariable } from "./testing/shared-server.ts";
@@ -11,12 +11,10 @@ import { defer, eventually, temporaryFolder } from "./testing/support.ts";
 import { stopTestServer, type TestScope, testDatabase, testServerUrl } from "./testing.ts";
 
 /** These tests kill their server, so they have one of their own. */
-before(async () => {
-  delete process.env.FLYTE_TS_TEST_DATABASE_URL;
-  const file = { after };
-  process.env[folderVariable] = join(await temporaryFolder(file), "server");
-  defer(file, stopTestServer);
-});
+const file = { after };
+delete process.env.FLYTE_TS_TEST_DATABASE_URL;
+process.env[folderVariable] = join(await temporaryFolder(file), "server");
+defer(file, stopTestServer);
 
 /** A test whose end we bring about ourselves. */
 function scope(error?: unknown) {
