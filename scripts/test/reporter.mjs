@@ -8,6 +8,7 @@ import { inspect } from "node:util";
 /** @param {AsyncIterable<{ type: string, data: any }>} events */
 export default async function* report(events) {
   const printed = new Map();
+  const broken = new Set();
   const skips = [];
   let counts;
   for await (const { type, data } of events) {
@@ -15,6 +16,7 @@ export default async function* report(events) {
     if (type === "test:stdout" || type === "test:stderr") {
       printed.set(file, `${printed.get(file) ?? ""}${data.message}`.slice(-20_000));
     } else if (type === "test:fail" && isOwnFault(data)) {
+      broken.add(file);
       yield `✖ ${file}:${data.line} ${data.name}\n${indent(explain(data.details.error))}\n`;
     } else if (type === "test:pass" && data.skip !== undefined && data.skip !== false) {
       skips.push(
@@ -23,13 +25,15 @@ export default async function* report(events) {
     } else if (type === "test:summary" && file !== undefined) {
       yield fileLine(file, data);
       yield* skips.splice(0);
-      if (data.success === false && printed.has(file)) yield `${indent(`printed by ${file}:\n${printed.get(file)}`)}\n`;
+      if (data.success === false && printed.has(file)) yield printedBy(file, printed.get(file));
       printed.delete(file);
     } else if (type === "test:summary") {
       counts = data.counts;
     }
   }
   yield* skips;
+  // A file that broke before its first test has no summary of its own; the cause is in what it printed.
+  for (const file of broken) if (printed.has(file)) yield printedBy(file, printed.get(file));
   if (process.env.FLYTE_TS_TEST_COUNTS !== undefined && counts !== undefined) {
     const { passed, failed, cancelled, skipped, todo } = counts;
     const sums = { passed, failed: failed + cancelled, skipped: skipped + todo };
@@ -47,6 +51,10 @@ function fileLine(file, { success, counts, duration_ms: ms }) {
   if (counts.failed + counts.cancelled > 0) parts.push(`${counts.failed + counts.cancelled} failed`);
   if (counts.skipped + counts.todo > 0) parts.push(`${counts.skipped + counts.todo} skipped`);
   return `${success ? "✔" : "✖"} ${file} (${parts.join(", ")}, ${(ms / 1000).toFixed(1)} s)\n`;
+}
+
+function printedBy(file, text) {
+  return `${indent(`printed by ${file}:\n${text}`)}\n`;
 }
 
 function explain(error) {
