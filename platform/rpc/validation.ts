@@ -20,6 +20,12 @@ export type Validate = (schema: DescMessage, message: Message) => void;
  */
 const emptyAllowed: ReadonlySet<string> = new Set(["org", "organization"]);
 
+/**
+ * Requests that must never be refused: clients ask for a cluster before every call to the data plane, with whatever
+ * resource they have, and an empty organisation among them.
+ */
+const unchecked: ReadonlySet<string> = new Set(["flyteidl2.cluster.SelectClusterRequest"]);
+
 function isException(violation: Violation): boolean {
   const last = violation.field.at(-1);
   if (last?.kind !== "field" || !emptyAllowed.has(last.name)) return false;
@@ -42,7 +48,7 @@ export function requestValidation(): Validate {
     mayBeEmpty: (field) => emptyAllowed.has(field.name),
   });
   return (schema, message) => {
-    if (holds(schema, message)) return;
+    if (unchecked.has(schema.typeName) || holds(schema, message)) return;
     const violations = broken(schema, message);
     if (violations.length === 0) return;
     throw new ConnectError(

@@ -2,7 +2,7 @@
 
 -- project-service
 create table projects (
-  id text collate "C" primary key,
+  id text primary key,
   name text not null default '',
   description text not null default '',
   labels jsonb not null default '{}',
@@ -21,10 +21,10 @@ create table task_specs (
 alter table task_specs alter column spec set storage external;
 
 create table tasks (
-  project text collate "C" not null,
-  domain text collate "C" not null,
-  name text collate "C" not null,
-  version text collate "C" not null,
+  project text not null,
+  domain text not null,
+  name text not null,
+  version text not null,
   spec_digest bytea not null references task_specs,
   short_name text not null default '',
   environment_name text not null default '',
@@ -38,8 +38,8 @@ create index tasks_by_time on tasks (project, domain, name, created_at desc, ver
 
 -- settings-service
 create table settings (
-  scope_domain text collate "C" not null default '',
-  scope_project text collate "C" not null default '',
+  scope_domain text not null default '',
+  scope_project text not null default '',
   settings bytea not null,
   version bigint not null default 1,
   updated_at timestamptz not null default now(),
@@ -49,9 +49,9 @@ create table settings (
 -- run-service. A run's phase is its root action's; it is not repeated here.
 create table runs (
   id bigint generated always as identity primary key,
-  project text collate "C" not null,
-  domain text collate "C" not null,
-  name text collate "C" not null,
+  project text not null,
+  domain text not null,
+  name text not null,
   run_spec bytea not null,
   labels jsonb not null default '{}',
   source smallint not null default 0,
@@ -69,8 +69,8 @@ create index runs_by_label on runs using gin (labels jsonb_path_ops);
 -- state-service: the one writer of phases.
 create table actions (
   run_id bigint not null references runs on delete cascade,
-  name text collate "C" not null,
-  parent text collate "C",
+  name text not null,
+  parent text,
   kind smallint not null,             -- workflow.ActionType
   phase smallint not null,            -- common.ActionPhase
   version integer not null default 1, -- compare-and-set; grows with every change of the row
@@ -104,12 +104,14 @@ create table actions (
   xid xid8 not null default pg_current_xact_id(),
   primary key (run_id, name)
 ) with (fillfactor = 80);
-create index actions_by_parent on actions (run_id, parent);
+-- The parent comes first, so that this index is never mistaken for a way to find one action by (run_id, name): without
+-- statistics, as in a new database, PostgreSQL takes both for equally good.
+create index actions_by_parent on actions (parent, run_id, name);
 
 create table action_events (
   id bigint generated always as identity,
   run_id bigint not null,
-  name text collate "C" not null,
+  name text not null,
   report bytea not null,              -- flytets.cluster.v1.AttemptReport
   cluster text not null default '',
   primary key (run_id, name, id),
@@ -120,8 +122,8 @@ create table action_events (
 create table queue_items (
   id bigint generated always as identity,
   run_id bigint not null,
-  name text collate "C" not null,
-  parent text collate "C",
+  name text not null,
+  parent text,
   task_type text not null,
   -- How many of its cluster's slots the action takes while it works (0: core-sleep and the like).
   slots smallint not null,
@@ -131,7 +133,7 @@ create table queue_items (
   state smallint not null default 0,
   attempt integer not null default 1,
   epoch bigint not null default 0,
-  cluster text collate "C",
+  cluster text,
   cache_key text,
   not_before timestamptz,
   due_at timestamptz,
@@ -141,13 +143,13 @@ create table queue_items (
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 create index queue_items_pending on queue_items (slots, id) where state = 0;
 create index queue_items_cluster on queue_items (cluster) where state in (1, 2);
-create index queue_items_parent on queue_items (run_id, parent);
+create index queue_items_parent on queue_items (parent, run_id);
 create index queue_items_due on queue_items (due_at) where due_at is not null;
 create index queue_items_cache on queue_items (cache_key) where cache_key is not null;
 
 -- cache-service
 create table cache_entries (
-  key text collate "C" primary key,
+  key text primary key,
   output_uri text not null,
   source_run bigint not null,
   source_action text not null,

@@ -1,0 +1,55 @@
+/** The data plane beside the control plane in one process: executor, plugins, logs, data proxy. */
+import { dirname } from "node:path";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { DataProxyService } from "@flyte-ts/contract/flyteidl2/dataproxy/dataproxy_service_pb.ts";
+import { systemClock } from "@flyte-ts/core";
+import { type ActionDirectory, dataProxyService } from "@flyte-ts/data-plane/data-proxy";
+import { type ControlLink, executor, memoryActionStore } from "@flyte-ts/data-plane/executor";
+import { logStore } from "@flyte-ts/data-plane/logs";
+import { processPlugin } from "@flyte-ts/data-plane/plugins/process";
+import { sleepPlugin } from "@flyte-ts/data-plane/plugins/sleep";
+import type { ObjectStore } from "@flyte-ts/platform/object-store";
+import type { Logger } from "@flyte-ts/platform/telemetry";
+
+export interface DataPlaneOptions {
+  link: ControlLink;
+  directory: ActionDirectory;
+  objects: ObjectStore;
+  log: Logger;
+  /** Attempts, bundles and the tasks' home. */
+  workDir: string;
+  python: string;
+  slots: number;
+  cluster: string;
+  /** Endpoint and storage variables for tasks; asked for when one starts. */
+  taskEnvironment(): Record<string, string>;
+}
+
+export interface DataPlane {
+  routes(router: ConnectRouter): void;
+  /** Works until `signal` is aborted; processes that run then go on and are adopted by the next server. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export function dataPlane(options: DataPlaneOptions): DataPlane {
+  const { link, directory, objects, log, workDir, python, slots, cluster, taskEnvironment } = options;
+  const logs = logStore({ objectStore: objects, clock: systemClock, log });
+  const plugins = [
+    sleepPlugin({ objectStore: objects }),
+    processPlugin({ dataDir: workDir, objectStore: objects, logs, log, python, taskEnvironment }),
+  ];
+  const local = executor({
+    cluster,
+    name: `${cluster}-${process.pid}`,
+    link,
+    store: memoryActionStore(),
+    plugins,
+    log,
+    slots,
+    labels: { python: dirname(python) },
+  });
+  return {
+    routes: (router) => void router.service(DataProxyService, dataProxyService({ directory, objects, logs })),
+    run: (signal) => local.run(signal),
+  };
+}
