@@ -14,6 +14,7 @@ import { bundleCache } from "./bundles.ts";
 import { start } from "./launch.ts";
 import type { ProcessOptions } from "./options.ts";
 import { bootId, oomKills } from "./process-table.ts";
+import { dataConfig, relocate, stageInputs, stagingOf, UnstageableError } from "./staging.ts";
 import { usesInputs, usesPlaceholder } from "./templates.ts";
 
 /** Started, or why this attempt can never be. Trouble that may pass is thrown. */
@@ -32,7 +33,8 @@ export function launcher(options: ProcessOptions) {
   });
 
   async function inputsFor(context: AttemptContext, args: readonly string[]): Promise<Inputs | undefined> {
-    if (!usesInputs(args) || context.places.inputUri === "") return undefined;
+    const wanted = usesInputs(args) || dataConfig(context.task.taskTemplate) !== undefined;
+    if (!wanted || context.places.inputUri === "") return undefined;
     return fromBinary(InputsSchema, await objectStore.get(context.places.inputUri, { maxBytes: MAX_INPUT_BYTES }));
   }
 
@@ -68,6 +70,17 @@ export function launcher(options: ProcessOptions) {
     const startedAtMs = context.now.getTime();
     await mkdir(home, { recursive: true });
     await mkdir(folder.work, { recursive: true });
+    const config = dataConfig(template);
+    if (config) {
+      const staging = stagingOf(folder.path);
+      argv = relocate(argv, config, staging);
+      try {
+        await stageInputs(objectStore, staging, inputs);
+      } catch (error) {
+        if (error instanceof UnstageableError) return bad("BadTaskSpecification", error.message);
+        throw error;
+      }
+    }
     const missing = await missingProgram(argv[0] ?? "", env.PATH ?? "", folder.work);
     if (missing) return programError(missing, options.python);
     try {

@@ -23,6 +23,8 @@ export interface Ended {
   /** The kernel killed for want of memory meanwhile. */
   outOfMemory: boolean;
   lastLines: string;
+  /** Why the files that the task left are not its outputs. */
+  problem?: string;
 }
 
 export function endOf(ended: Ended): Transition {
@@ -50,7 +52,7 @@ function reportedError(error: ContainerError): AttemptError {
   };
 }
 
-function exitError({ status, outOfMemory, lastLines }: Ended): AttemptError {
+function exitError({ status, outOfMemory, lastLines, problem }: Ended): AttemptError {
   const because = lastLines === "" ? "; it wrote no log" : `; its last log lines:\n${lastLines}`;
   const error = (kind: AttemptError["kind"], code: string, message: string): AttemptError => ({
     code,
@@ -61,6 +63,7 @@ function exitError({ status, outOfMemory, lastLines }: Ended): AttemptError {
   if (status === undefined) {
     return error("system", "ProcessLost", "the task's process vanished without an exit status while nobody watched it");
   }
+  if (status === 0 && problem !== undefined) return error("user", "OutputsMissing", problem);
   if (status === 0)
     return error("user", "OutputsMissing", "the task's process ended with exit code 0 but wrote no outputs");
   const signal = status > 128 ? signalName(status - 128) : undefined;

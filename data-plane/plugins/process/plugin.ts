@@ -20,7 +20,8 @@ import { type Observation, observe } from "./observe.ts";
 import type { ProcessOptions } from "./options.ts";
 import { endOf, failedToStart } from "./phase.ts";
 import { oomKills, peakRssBytes, processesWith, signalGroup, signalProcess } from "./process-table.ts";
-import { readResults } from "./results.ts";
+import { type Results, readResults } from "./results.ts";
+import { collectOutputs, dataConfig, stagingOf } from "./staging.ts";
 
 interface Watched {
   child: ChildProcess | undefined;
@@ -93,9 +94,12 @@ export function processPlugin(options: ProcessOptions): Plugin {
     seen: Extract<Observation, { kind: "ended" }>,
   ): Promise<Step> {
     await killRest(context.key, seen.launch.token);
-    let results: Awaited<ReturnType<typeof readResults>>;
+    let results: Results & { problem?: string };
     try {
       results = await readResults(options.objectStore, context.places.attemptUri);
+      if (seen.status === 0 && !results.error && !results.hasOutputs) {
+        results = { ...results, ...(await collect(context, folder)) };
+      }
     } catch (error) {
       // Other errors do not pass by waiting; the executor counts them and gives up.
       if (!(error instanceof StoreUnavailableError)) throw error;
@@ -117,6 +121,17 @@ export function processPlugin(options: ProcessOptions): Plugin {
       ? []
       : [{ phase: "running", at: new Date(seen.launch.startedAtMs) }];
     return { transitions: [...started, end], details: usage(context.key, seen), released: true };
+  }
+
+  /** A task that knows nothing of Flyte leaves its outputs as files. */
+  async function collect(
+    context: AttemptContext,
+    folder: AttemptFolder,
+  ): Promise<{ hasOutputs: boolean; problem?: string }> {
+    const template = context.task.taskTemplate;
+    if (!dataConfig(template) || !template?.interface?.outputs?.variables.length) return { hasOutputs: false };
+    const problem = await collectOutputs(options.objectStore, template, stagingOf(folder.path), context.places);
+    return problem === undefined ? { hasOutputs: true } : { hasOutputs: false, problem };
   }
 
   function usage(key: string, seen: Extract<Observation, { kind: "ended" }>): NonNullable<Step["details"]> {
