@@ -43,8 +43,8 @@ export interface Replica {
 
 export interface Stage {
   replica: Replica;
-  /** Another one on the same database. */
-  another(): Promise<Replica>;
+  /** Another one on the same database; `wrap` puts something between it and the database. */
+  another(options?: { wrap?: (database: Database) => Database; horizonMs?: number }): Promise<Replica>;
   play: Play;
   /** Reads a stream until the test ends. */
   read<T>(stream: (signal: AbortSignal) => AsyncGenerator<T>): StreamReader<T>;
@@ -67,8 +67,8 @@ export async function stage(t: TestScope): Promise<Stage> {
     for (const one of replicas) await one.close();
     for (const hook of hooks) await hook();
   });
-  const open = async (own: Database, close: () => Promise<void>) => {
-    const one = openReplica(own, close);
+  const open = async (own: Database, close: () => Promise<void>, horizonMs?: number) => {
+    const one = openReplica(own, close, horizonMs);
     replicas.push(one);
     await one.bus.ready;
     return one;
@@ -76,18 +76,19 @@ export async function stage(t: TestScope): Promise<Stage> {
   const replica = await open(database, async () => {});
   return {
     replica,
-    async another() {
-      const own = openDatabase({ url: database.url, applicationName: "another replica" });
-      return open(own, () => own.close());
+    async another({ wrap = (own: Database) => own, horizonMs } = {}) {
+      const own = openDatabase({ url: database.url, applicationName: ANOTHER });
+      return open(wrap(own), () => own.close(), horizonMs);
     },
     play: play(replica),
     read: (stream) => streamReader(stream(left.signal)),
   };
 }
 
-function openReplica(database: Database, closeDatabase: () => Promise<void>): Replica {
+function openReplica(database: Database, closeDatabase: () => Promise<void>, horizonMs?: number): Replica {
   const errors: unknown[] = [];
-  const bus = changeBus({ database, onError: (error) => errors.push(error) });
+  const onError = (error: unknown) => void errors.push(error);
+  const bus = changeBus({ database, onError, ...(horizonMs && { horizonMs }) });
   const specs = specCache({ systemRetries: 3 });
   const runs = runCache();
   const identities = describeIdentities([]);
@@ -108,6 +109,8 @@ function openReplica(database: Database, closeDatabase: () => Promise<void>): Re
   };
 }
 
+/** Its connections in `pg_stat_activity`, the one that listens with ` listen` behind it. */
+export const ANOTHER = "another replica";
 export const PROJECT = "shop";
 export const DOMAIN = "development";
 const CLUSTER = "embedded";

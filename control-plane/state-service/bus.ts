@@ -45,7 +45,6 @@ export interface ChangeBus {
 }
 
 const CHANNEL = "flyte_changes";
-const HORIZON_MS = 30_000;
 const FIRST_RETRY_MS = 100;
 const LONGEST_RETRY_MS = 5_000;
 
@@ -54,9 +53,11 @@ export interface BusOptions {
   onError(error: unknown): void;
   /** Called with each commit of this replica. */
   onCommit?: ChangeListener;
+  /** How often the point moves on from which a resync reads; 30 s unless told. */
+  horizonMs?: number;
 }
 
-export function changeBus({ database, onError, onCommit }: BusOptions): ChangeBus {
+export function changeBus({ database, onError, onCommit, horizonMs = 30_000 }: BusOptions): ChangeBus {
   const replica = randomBytes(6).toString("hex");
   const byRun = listeners<bigint, readonly ActionChange[]>(onError);
   const reports = listeners<bigint, readonly string[] | undefined>(onError);
@@ -64,6 +65,12 @@ export function changeBus({ database, onError, onCommit }: BusOptions): ChangeBu
   const queue = listeners<"queue", QueueHint>(onError);
   /** Everything that transactions before this one did has been told. */
   let synced = "0";
+  /**
+   * What `synced` becomes with the next mark. Notifications come in the order of commits, so what a mark covers was told
+   * before it, on the same connection; but a mark may be the first that a new connection brings, with a gap before it and
+   * the word of the new connection behind it. A resync between two marks forgets the first.
+   */
+  let next = "0";
   let retry: NodeJS.Timeout | undefined;
   let retryMs = FIRST_RETRY_MS;
   let closed = false;
@@ -91,8 +98,10 @@ export function changeBus({ database, onError, onCommit }: BusOptions): ChangeBu
   async function fromOthers(payload: string): Promise<void> {
     const mark = horizonOf(payload);
     if (mark) {
-      // Notifications come in the order of commits: all that this mark's horizon covers has been told before it.
-      if (mark.replica === replica && retry === undefined) synced = mark.oldest;
+      if (mark.replica === replica && retry === undefined) {
+        synced = next;
+        next = mark.oldest;
+      }
       return;
     }
     const { replica: from, hint, changed, reported } = decodePayload(payload);
@@ -103,13 +112,14 @@ export function changeBus({ database, onError, onCommit }: BusOptions): ChangeBu
   }
 
   async function resync(): Promise<void> {
-    const next = await oldestTransaction(database);
+    const oldest = await oldestTransaction(database);
     for (const runId of byRun.keys()) byRun.tell(runId, await readChangesSince(database, runId, synced));
     // Who listens to roots waits for `ready`, so the first time there is nothing to make good.
     if (roots.has("roots") && synced !== "0") tellRoots(await readRootChangesSince(database, synced));
     for (const runId of reports.keys()) reports.tell(runId, undefined);
     deliver([], fullHint);
-    synced = next;
+    synced = oldest;
+    next = oldest;
     retryMs = FIRST_RETRY_MS;
     first.resolve();
   }
@@ -145,7 +155,7 @@ export function changeBus({ database, onError, onCommit }: BusOptions): ChangeBu
     const oldest = await oldestTransaction(database);
     await send(database, [`${replica}|${HORIZON}${oldest}`]);
   }
-  const horizon = setInterval(() => void sendHorizon().catch(onError), HORIZON_MS);
+  const horizon = setInterval(() => void sendHorizon().catch(onError), horizonMs);
   horizon.unref();
 
   return {
