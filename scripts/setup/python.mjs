@@ -78,9 +78,20 @@ async function makeVenv(base, venv) {
 
 async function install(python, requirements) {
   const files = requirements.flatMap((file) => ["-r", file]);
+  // The files pin everything, so there is nothing to resolve; `pip check` says whether they really do. Modules are
+  // compiled when they are first imported. Together this halves the time.
+  const fast = ["--no-deps", "--no-compile"];
   const quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"];
-  const result = await capture(python, ["-m", "pip", "install", ...quiet, ...files]);
-  if (result.code === 0) return;
+  const result = await capture(python, ["-m", "pip", "install", ...quiet, ...fast, ...files]);
+  if (result.code === 0) {
+    const check = await capture(python, ["-m", "pip", "check", "--disable-pip-version-check"]);
+    if (check.code === 0) return;
+    throw new SetupError(
+      `the pinned Python packages do not fit together: ${causeIn(check.output)}`,
+      "pin them again with scripts/python/resolve.py",
+      check.output,
+    );
+  }
   throw new SetupError(
     `pip install failed: ${causeIn(result.output)}`,
     "check the network and the Python package index, then run this again",
