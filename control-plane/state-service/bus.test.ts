@@ -154,7 +154,5 @@ test("no gap: the connection is lost again and again while the horizon moves and
   }
   writing = false;
   await cutting;
-  const t0 = Date.now();
-  await eventually(() => names.every((name) => known.get(name) === SUCCEEDED) || Date.now() - t0 > 15000);
-  console.log("DIAG", names.filter((name) => known.get(name) !== SUCCEEDED).length, other.errors.length, other.errors.slice(-2));
+  await eventually(() => names.every((name) => known.get(name) === SUCCEEDED));
 });

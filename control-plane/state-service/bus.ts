@@ -65,12 +65,6 @@ export function changeBus({ database, onError, onCommit, horizonMs = 30_000 }: B
   const queue = listeners<"queue", QueueHint>(onError);
   /** Everything that transactions before this one did has been told. */
   let synced = "0";
-  /**
-   * What `synced` becomes with the next mark. Notifications come in the order of commits, so what a mark covers was told
-   * before it, on the same connection; but a mark may be the first that a new connection brings, with a gap before it and
-   * the word of the new connection behind it. A resync between two marks forgets the first.
-   */
-  let next = "0";
   let retry: NodeJS.Timeout | undefined;
   let retryMs = FIRST_RETRY_MS;
   let closed = false;
@@ -98,10 +92,8 @@ export function changeBus({ database, onError, onCommit, horizonMs = 30_000 }: B
   async function fromOthers(payload: string): Promise<void> {
     const mark = horizonOf(payload);
     if (mark) {
-      if (mark.replica === replica && retry === undefined) {
-        synced = next;
-        next = mark.oldest;
-      }
+      // Notifications come in the order of commits: all that this mark covers has been told before it.
+      if (mark.replica === replica && retry === undefined) synced = mark.oldest;
       return;
     }
     const { replica: from, hint, changed, reported } = decodePayload(payload);
@@ -119,7 +111,6 @@ export function changeBus({ database, onError, onCommit, horizonMs = 30_000 }: B
     for (const runId of reports.keys()) reports.tell(runId, undefined);
     deliver([], fullHint);
     synced = oldest;
-    next = oldest;
     retryMs = FIRST_RETRY_MS;
     first.resolve();
   }

@@ -115,11 +115,14 @@ function decideReport(working: Working, { report }: Intent & { kind: "report" })
   }
 }
 
-/** How a failed attempt counts: unknown kinds are the system's, so that nobody loses a try to our ignorance. */
+/**
+ * How a failed attempt counts. What the task itself told (in its error.pb) consumes its own retries, whatever kind it
+ * calls it; unknown kinds are the system's, so that nobody loses a try to our ignorance.
+ */
 function failureOf(error: Uint8Array): AttemptFailure {
-  const { kind, recoverability } = fromBinary(ExecutionErrorSchema, error);
+  const { kind, recoverability, errorUri } = fromBinary(ExecutionErrorSchema, error);
   return {
-    kind: kind === ExecutionError_ErrorKind.USER ? "user" : "system",
+    kind: kind === ExecutionError_ErrorKind.USER || errorUri !== "" ? "user" : "system",
     recoverable: recoverability === ContainerError_Kind.RECOVERABLE,
   };
 }

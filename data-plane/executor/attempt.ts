@@ -12,6 +12,8 @@ export interface AttemptError {
   kind: "user" | "system" | "unknown";
   /** Another try may succeed; the control plane decides whether there is one. */
   recoverable: boolean;
+  /** The document in which the task itself told this error; absent for what the executor saw from outside. */
+  uri?: string;
 }
 
 /** One phase an attempt entered. */

@@ -95,6 +95,7 @@ function executionError(error: AttemptError, at: Date): Uint8Array {
     create(ExecutionErrorSchema, {
       code: error.code,
       message: error.message,
+      errorUri: error.uri ?? "",
       kind: kinds[error.kind],
       timestamp: toTimestamp(at),
       recoverability: error.recoverable ? ContainerError_Kind.RECOVERABLE : ContainerError_Kind.NON_RECOVERABLE,

@@ -33,13 +33,13 @@ export function endOf(ended: Ended): Transition {
     const message = `the task wrote an error.pb that cannot be read: ${ended.attemptUri}/error.pb`;
     return { phase: "failed", at, error: { code: "Unknown", message, kind: "system", recoverable: true } };
   }
-  if (ended.error) return { phase: "failed", at, error: reportedError(ended.error) };
+  if (ended.error) return { phase: "failed", at, error: reportedError(ended.error, `${ended.attemptUri}/error.pb`) };
   if (ended.hasOutputs) return { phase: "succeeded", at, outputUri: ended.attemptUri };
   if (ended.status === 0 && !ended.declaresOutputs) return { phase: "succeeded", at };
   return { phase: "failed", at, error: exitError(ended) };
 }
 
-function reportedError(error: ContainerError): AttemptError {
+function reportedError(error: ContainerError, uri: string): AttemptError {
   const kinds: Partial<Record<number, AttemptError["kind"]>> = {
     [ExecutionError_ErrorKind.USER]: "user",
     [ExecutionError_ErrorKind.SYSTEM]: "system",
@@ -49,6 +49,7 @@ function reportedError(error: ContainerError): AttemptError {
     message: error.message,
     kind: kinds[error.origin] ?? "unknown",
     recoverable: error.kind === ContainerError_Kind.RECOVERABLE,
+    uri,
   };
 }
 
