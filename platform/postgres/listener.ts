@@ -18,6 +18,8 @@ interface Entry {
   readonly onNotify: (payload: string) => void;
   readonly onReconnect: () => void;
   readonly markReady: () => void;
+  /** Told of this connection. What comes before belongs to the rows that `onReconnect` makes it read, and a gap is before it. */
+  told: boolean;
 }
 
 const firstDelayMs = 50;
@@ -49,6 +51,7 @@ export function openListener(options: { createClient: () => pg.Client; onError: 
     for (const entry of list) {
       if (!entries.has(entry)) continue;
       entry.markReady();
+      entry.told = true;
       guarded(entry.onReconnect);
     }
   }
@@ -62,7 +65,7 @@ export function openListener(options: { createClient: () => pg.Client; onError: 
     });
     client.on("notification", ({ channel, payload }) => {
       for (const entry of [...entries]) {
-        if (entry.channel === channel) guarded(() => entry.onNotify(payload ?? ""));
+        if (entry.told && entry.channel === channel) guarded(() => entry.onNotify(payload ?? ""));
       }
     });
     let heartbeat: NodeJS.Timeout | undefined;
@@ -81,6 +84,7 @@ export function openListener(options: { createClient: () => pg.Client; onError: 
     } finally {
       clearInterval(heartbeat);
       if (connected === client) connected = undefined;
+      for (const entry of entries) entry.told = false;
       await client.end().catch(() => {});
     }
   }
@@ -115,7 +119,7 @@ export function openListener(options: { createClient: () => pg.Client; onError: 
     const ready = new Promise<void>((resolve) => {
       markReady = resolve;
     });
-    const entry: Entry = { channel, onNotify, onReconnect, markReady };
+    const entry: Entry = { channel, onNotify, onReconnect, markReady, told: false };
     entries.add(entry);
     // A failure here also ends the connection, and the next one starts every entry again.
     if (connected !== undefined) start(connected, [entry]).catch(() => {});
