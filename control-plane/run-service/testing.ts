@@ -283,10 +283,10 @@ export function handTimer(): { timer: Timer; fire(ms: number): Promise<void> } {
       waiting.add(entry);
       return () => waiting.delete(entry);
     },
-    /** Waits until somebody waits for so many milliseconds, and calls them. */
+    /** Waits until somebody waits for so many milliseconds or more, and calls them. */
     async fire(ms) {
       for (;;) {
-        const due = [...waiting].filter((entry) => entry.ms === ms);
+        const due = [...waiting].filter((entry) => entry.ms >= ms);
         for (const entry of due) {
           waiting.delete(entry);
           entry.call();

@@ -90,21 +90,19 @@ test("filters mark what meets them; ancestors and others come too", async (t) =>
   );
 });
 
-for (const [what, filter] of [
-  ["another field", { function: Filter_Function.EQUAL, field: "task_name", values: ["x"] }],
-  ["another function", { function: Filter_Function.EQUAL, field: "phase", values: ["4"] }],
-  ["a phase that is no number", { function: Filter_Function.VALUE_IN, field: "phase", values: ["soon"] }],
-  ["two names", { function: Filter_Function.CONTAINS_CASE_INSENSITIVE, field: "name", values: ["a", "b"] }],
-] as const) {
-  test(`a filter with ${what} is invalid`, async (t) => {
-    const { replica, play, read } = await stage(t);
-    await play.run("r1");
-    const reader = read((signal) =>
-      watchActions(open(replica), request("r1", [{ ...filter, values: [...filter.values] }]), signal),
-    );
+test("other filters are invalid: another field, another function, a phase that is no number, two names", async (t) => {
+  const { replica, play, read } = await stage(t);
+  await play.run("r1");
+  for (const filter of [
+    { function: Filter_Function.EQUAL, field: "task_name", values: ["x"] },
+    { function: Filter_Function.EQUAL, field: "phase", values: ["4"] },
+    { function: Filter_Function.VALUE_IN, field: "phase", values: ["soon"] },
+    { function: Filter_Function.CONTAINS_CASE_INSENSITIVE, field: "name", values: ["a", "b"] },
+  ]) {
+    const reader = read((signal) => watchActions(open(replica), request("r1", [filter]), signal));
     await assert.rejects(reader.next(), { kind: "invalid" });
-  });
-}
+  }
+});
 
 test("a run that does not exist is not found", async (t) => {
   const { replica, read } = await stage(t);
