@@ -50,7 +50,8 @@ export function applyReport(
   let phase = action.phase;
   let startedAt = action.startedAt;
   for (const transition of report.transitions) {
-    if (transition.phase === phase || !isLegalMove(phase, transition.phase)) continue;
+    // Only the control plane queues again: a report that came late or twice must not set an attempt back.
+    if (transition.phase === ActionPhase.QUEUED || !isLegalMove(phase, transition.phase)) continue;
     phase = transition.phase;
     if (phase === ActionPhase.RUNNING) startedAt ??= transition.at;
     if (!isTerminal(phase)) continue;

@@ -19,6 +19,11 @@ export interface GroupCommitOptions<Item, Result> {
   commit(items: readonly Item[]): Promise<readonly Outcome<Result>[]>;
   /** Most items in one batch. */
   maxItems: number;
+  /**
+   * True when `error` may be the fault of a single item (a value that the database does not take): the items of the
+   * batch are then committed one by one, so that one caller's mistake is nobody else's.
+   */
+  blames?(error: unknown): boolean;
 }
 
 interface Waiting<Item, Result> {
@@ -32,6 +37,21 @@ export function groupCommit<Item, Result>(options: GroupCommitOptions<Item, Resu
   let inFlight = 0;
   let idle: (() => void)[] = [];
 
+  async function settle(batch: readonly Waiting<Item, Result>[]): Promise<void> {
+    try {
+      const outcomes = await options.commit(batch.map((waiting) => waiting.item));
+      batch.forEach((waiting, index) => {
+        const outcome = outcomes[index];
+        if (outcome === undefined) waiting.reject(new Error("group commit: an item of the batch has no outcome"));
+        else if (outcome.ok) waiting.resolve(outcome.value);
+        else waiting.reject(outcome.error);
+      });
+    } catch (error) {
+      if (batch.length > 1 && options.blames?.(error)) for (const waiting of batch) await settle([waiting]);
+      else for (const waiting of batch) waiting.reject(error);
+    }
+  }
+
   async function run(): Promise<void> {
     // Items submitted in this turn of the event loop join the first batch.
     await Promise.resolve();
@@ -39,17 +59,7 @@ export function groupCommit<Item, Result>(options: GroupCommitOptions<Item, Resu
       const batch = queue.length <= options.maxItems ? queue : queue.slice(0, options.maxItems);
       queue = batch === queue ? [] : queue.slice(options.maxItems);
       inFlight = batch.length;
-      try {
-        const outcomes = await options.commit(batch.map((waiting) => waiting.item));
-        batch.forEach((waiting, index) => {
-          const outcome = outcomes[index];
-          if (outcome === undefined) waiting.reject(new Error("group commit: an item of the batch has no outcome"));
-          else if (outcome.ok) waiting.resolve(outcome.value);
-          else waiting.reject(outcome.error);
-        });
-      } catch (error) {
-        for (const waiting of batch) waiting.reject(error);
-      }
+      await settle(batch);
       inFlight = 0;
     }
     running = false;

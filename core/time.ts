@@ -24,7 +24,10 @@ export function toMs(duration: Duration | undefined): number {
   return duration ? Number(duration.seconds) * 1000 + duration.nanos / 1_000_000 : 0;
 }
 
+/** To the microsecond. */
 export function toDuration(ms: number): Duration {
-  const seconds = Math.trunc(ms / 1000);
-  return create(DurationSchema, { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1_000_000) });
+  // Rounded as a whole: the part behind the seconds alone could round up to a second, which no duration may hold.
+  const micros = Math.round(ms * 1000);
+  const seconds = Math.trunc(micros / 1_000_000);
+  return create(DurationSchema, { seconds: BigInt(seconds), nanos: (micros - seconds * 1_000_000) * 1000 });
 }

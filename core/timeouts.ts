@@ -15,6 +15,9 @@ export interface TimedAction {
   running: boolean;
 }
 
+/** What lies further away, in milliseconds since 1970, is no limit: no date of the database could hold it. */
+const FURTHEST = Date.UTC(9999, 0, 1);
+
 /** The earliest moment at which a limit is passed; undefined when none applies. */
 export function dueAt(
   policy: Pick<TaskPolicy, "queuedTimeoutMs" | "deadlineMs">,
@@ -23,7 +26,8 @@ export function dueAt(
   const limits: number[] = [];
   if (policy.deadlineMs > 0) limits.push(action.enqueuedAt.getTime() + policy.deadlineMs);
   if (policy.queuedTimeoutMs > 0 && !action.running) limits.push(action.queuedAt.getTime() + policy.queuedTimeoutMs);
-  return limits.length > 0 ? new Date(Math.min(...limits)) : undefined;
+  const earliest = Math.min(...limits);
+  return earliest < FURTHEST ? new Date(earliest) : undefined;
 }
 
 /** The code of the limit that was passed at `now`, if any; the deadline wins. */
