@@ -142,9 +142,15 @@ type Http = NonNullable<Parameters<typeof startRpcServer>[0]["http"]>;
 
 /**
  * Every statement of the control plane looks rows up by an index. A new table's statistics make PostgreSQL believe that
- * reading it whole is cheaper, and a prepared plan keeps that belief while the table grows.
+ * reading it whole is cheaper, and a prepared plan keeps that belief while the table grows. One plan serves any
+ * parameters: planning anew costs more than running.
  */
-const pointLookups = { enable_seqscan: "off", enable_hashjoin: "off", enable_mergejoin: "off" };
+const pointLookups = {
+  enable_seqscan: "off",
+  enable_hashjoin: "off",
+  enable_mergejoin: "off",
+  plan_cache_mode: "force_generic_plan",
+};
 
 async function openDatabaseOf(config: Config, dataDir: string, log: Logger, parts: Stack): Promise<Database> {
   let url = config.databaseUrl;

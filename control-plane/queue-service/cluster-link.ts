@@ -24,7 +24,6 @@ import type { Database } from "@flyte-ts/platform/postgres";
 import type { KnownRun, RunCache } from "../run-service/run-cache.ts";
 import { type ChangeBus, fullHint, noHint, type QueueHint } from "../state-service/bus.ts";
 import type { StateWriter } from "../state-service/state-writer.ts";
-import { type ActionRow, readActions } from "../state-service/store.ts";
 import { type Admission, endingItems, heldItems, type LeasedItem, leaseItems } from "./lease-store.ts";
 import { requireSpec, type SpecCache } from "./specs.ts";
 import { ItemState, nextTimes } from "./store.ts";
@@ -52,15 +51,12 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
 
   async function describe(items: readonly LeasedItem[]): Promise<LeasedAction[]> {
     if (items.length === 0) return [];
-    const actions = new Map((await readActions(database, items)).map((row) => [`${row.runId}/${row.name}`, row]));
     const known = await runs.byId(database, [...new Set(items.map((item) => item.runId))]);
-    const digests = [...actions.values()].flatMap(({ specDigest }) => (specDigest ? [specDigest] : []));
+    const digests = items.flatMap(({ specDigest }) => (specDigest ? [specDigest] : []));
     const loaded = await specs.load(database, digests);
     return items.flatMap((item) => {
-      const action = actions.get(`${item.runId}/${item.name}`);
       const run = known.get(item.runId);
-      if (!action?.specDigest || !run) return [];
-      return [leasedAction(item, action, run, requireSpec(loaded, action.specDigest).bytes)];
+      return run && item.specDigest ? [leasedAction(item, run, requireSpec(loaded, item.specDigest).bytes)] : [];
     });
   }
 
@@ -140,24 +136,24 @@ function refOf(run: KnownRun, name: string): ActionRef {
   return create(ActionRefSchema, { project: run.project, domain: run.domain, run: run.name, name, runKey: run.id });
 }
 
-function leasedAction(item: LeasedItem, action: ActionRow, run: KnownRun, taskSpec: Uint8Array): LeasedAction {
+function leasedAction(item: LeasedItem, run: KnownRun, taskSpec: Uint8Array): LeasedAction {
   return create(LeasedActionSchema, {
-    ref: refOf(run, action.name),
+    ref: refOf(run, item.name),
     epoch: item.epoch,
     attempt: item.attempt,
-    parent: action.parent ?? "",
-    taskType: action.taskType,
+    parent: item.parent ?? "",
+    taskType: item.taskType,
     taskSpec,
-    inputUri: action.inputUri,
-    runOutputBase: action.runOutputBase,
+    inputUri: item.inputUri,
+    runOutputBase: item.runOutputBase,
     envs: run.envs,
     labels: run.labels,
     annotations: run.annotations,
     runStartTime: toTimestamp(run.startTime),
     rawDataPrefix: run.rawDataPrefix,
-    group: action.groupName,
-    enqueuedAt: toTimestamp(action.createdAt),
-    ...(action.startedAt && { startedAt: toTimestamp(action.startedAt) }),
+    group: item.groupName,
+    enqueuedAt: toTimestamp(item.createdAt),
+    ...(item.startedAt && { startedAt: toTimestamp(item.startedAt) }),
   });
 }
 

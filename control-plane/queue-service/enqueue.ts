@@ -19,6 +19,7 @@ import { type KnownRun, type RunCache, runKey } from "../run-service/run-cache.t
 import { insertRuns, type NewRun, type RunName } from "../run-service/store.ts";
 import type { ChangeBus } from "../state-service/bus.ts";
 import { type ActionChange, insertActions, readActions } from "../state-service/store.ts";
+import { withCommit } from "../with-commit.ts";
 import { type Admitted, type CacheVerdict, newRows, type WireAction } from "./new-action.ts";
 import type { KnownSpec, SpecCache } from "./specs.ts";
 import { cacheHolders, insertItems, shareLiveParents } from "./store.ts";
@@ -51,62 +52,77 @@ export interface EnqueueOptions {
 
 const enqueued = { work: true, retries: false, endings: false };
 
-interface Group {
-  changes: ActionChange[];
+/** A group on its way: what was asked, and the answers to come. */
+interface Sent {
+  known: ReadonlyMap<EnqueueItem, KnownRun>;
+  admitted: ReadonlyMap<string, Admitted>;
+  live: Promise<ReadonlySet<string>>;
+  changes: Promise<ActionChange[]>;
   newSpecs: KnownSpec[];
-  outcomes: Outcome<Enqueued>[];
 }
 
 export function enqueue(options: EnqueueOptions): Enqueue {
   const { database, bus, specs, runs, clock = systemClock, batch = 256 } = options;
 
   async function commit(items: readonly EnqueueItem[]): Promise<readonly Outcome<Enqueued>[]> {
-    const group = await database.transaction(async (sql) => {
-      const done = await writeGroup(sql, items);
-      if (done.changes.length > 0) await bus.notify(sql, done.changes, enqueued);
-      return done;
-    });
-    specs.remember(group.newSpecs);
-    if (group.changes.length > 0) bus.publish(group.changes, enqueued);
-    return group.outcomes;
+    const sent = await database.transaction((sql) => send(sql, items));
+    specs.remember(sent.newSpecs);
+    const changes = await sent.changes;
+    if (changes.length > 0) bus.publish(changes, enqueued);
+    return outcomes(items, sent, changes, await sent.live);
   }
 
-  async function writeGroup(sql: Sql, items: readonly EnqueueItem[]): Promise<Group> {
+  /** Sends all statements of a group without waiting for any, unless it makes new runs or asks the cache. */
+  async function send(sql: Sql, items: readonly EnqueueItem[]): Promise<Sent> {
     const known = await resolveRuns(sql, items);
-    const live = await liveParents(sql, items, known);
+    const live = holdParents(sql, items, known);
     const newSpecs = new Map<string, KnownSpec>();
-    const failures = new Map<EnqueueItem, AppError>();
     const admitted = new Map<string, Admitted>();
     for (const item of items) {
       const run = known.get(item);
-      const refusal = run ? live.refuse(run, item.action) : runRefusal(item);
-      if (!run || refusal) {
-        failures.set(item, refusal ?? runRefusal(item));
-        continue;
-      }
+      if (!run) continue;
       const task = item.action.task && specs.fromWire(item.action.task.spec);
       if (task && !task.stored) newSpecs.set(task.spec.digest.toString("base64"), task.spec);
       // A repeated enqueue in one group is written once.
-      const key = `${run.id}/${item.action.name}`;
+      const key = actionKey(run, item);
       if (!admitted.has(key)) admitted.set(key, { item, run, spec: task?.spec });
     }
-    await specs.store(sql, [...newSpecs.values()]);
     const fresh = [...admitted.values()];
-    const verdicts = await cacheVerdicts(sql, fresh, clock.now());
-    const rows = newRows(fresh, verdicts, clock.now());
-    const changes = rows.actions.length > 0 ? await insertActions(sql, rows.actions) : [];
-    const written = new Set(changes.map((change) => `${change.runId}/${change.name}`));
-    const queued = rows.items.filter((row) => written.has(`${row.runId}/${row.name}`));
-    if (queued.length > 0) await insertItems(sql, queued);
+    withCommit(specs.store(sql, [...newSpecs.values()]));
+    const now = clock.now();
+    const rows = newRows(fresh, await cacheVerdicts(sql, fresh, now), now);
+    const changes = rows.actions.length > 0 ? insertActions(sql, rows.actions) : Promise.resolve([]);
+    withCommit(changes);
+    if (rows.items.length > 0) withCommit(insertItems(sql, rows.items));
+    if (rows.actions.length > 0) withCommit(bus.notify(sql, rows.actions, enqueued));
+    return { known, admitted, live, changes, newSpecs: [...newSpecs.values()] };
+  }
 
-    const outcomes = items.map((item): Outcome<Enqueued> => {
-      const failure = failures.get(item);
+  async function outcomes(
+    items: readonly EnqueueItem[],
+    { known, admitted }: Sent,
+    changes: readonly ActionChange[],
+    live: ReadonlySet<string>,
+  ): Promise<Outcome<Enqueued>[]> {
+    const written = new Set(changes.map((change) => `${change.runId}/${change.name}`));
+    const orphans = items.flatMap((item): { runId: bigint; name: string }[] => {
       const run = known.get(item);
-      if (failure || !run) return { ok: false, error: failure ?? runRefusal(item) };
-      const key = `${run.id}/${item.action.name}`;
+      const { parent } = item.action;
+      return run && parent && !live.has(`${run.id}/${parent}`) ? [{ runId: run.id, name: parent }] : [];
+    });
+    const over = new Set(
+      orphans.length > 0 ? (await readActions(database, orphans)).map(({ runId, name }) => `${runId}/${name}`) : [],
+    );
+    return items.map((item): Outcome<Enqueued> => {
+      const run = known.get(item);
+      if (!run) return { ok: false, error: runRefusal(item) };
+      const { parent } = item.action;
+      const parentKey = `${run.id}/${parent}`;
+      if (parent && !live.has(parentKey))
+        return { ok: false, error: parentRefusal(run, item.action, over.has(parentKey)) };
+      const key = actionKey(run, item);
       return { ok: true, value: { run, created: written.has(key) && admitted.get(key)?.item === item } };
     });
-    return { changes, newSpecs: [...newSpecs.values()], outcomes };
   }
 
   async function resolveRuns(sql: Sql, items: readonly EnqueueItem[]): Promise<Map<EnqueueItem, KnownRun>> {
@@ -146,34 +162,34 @@ function runRefusal({ run }: EnqueueItem): AppError {
   return notFound(`run ${run.name.name} does not exist in ${run.name.project}/${run.name.domain}`);
 }
 
-/** Holds the live parents of the group, and says what is wrong with a child whose parent is not among them. */
-async function liveParents(
+function actionKey(run: KnownRun, item: EnqueueItem): string {
+  return `${run.id}/${item.action.name}`;
+}
+
+/** Keeps the live parents of the group from ending until it is committed; gives which they are. */
+function holdParents(
   sql: Sql,
   items: readonly EnqueueItem[],
   known: ReadonlyMap<EnqueueItem, KnownRun>,
-): Promise<{ refuse(run: KnownRun, action: WireAction): AppError | undefined }> {
+): Promise<ReadonlySet<string>> {
   const parents = new Map<string, { runId: bigint; name: string }>();
   for (const item of items) {
     const run = known.get(item);
-    if (run && item.action.parent)
-      parents.set(`${run.id}/${item.action.parent}`, { runId: run.id, name: item.action.parent });
+    const { parent } = item.action;
+    if (run && parent) parents.set(`${run.id}/${parent}`, { runId: run.id, name: parent });
   }
-  if (parents.size === 0) return { refuse: () => undefined };
-  const live = new Set((await shareLiveParents(sql, [...parents.values()])).map((key) => `${key.runId}/${key.name}`));
-  const absent = [...parents].flatMap(([key, parent]) => (live.has(key) ? [] : [parent]));
-  const over = new Set(
-    absent.length > 0 ? (await readActions(sql, absent)).map((action) => `${action.runId}/${action.name}`) : [],
+  if (parents.size === 0) return Promise.resolve(new Set());
+  const live = shareLiveParents(sql, [...parents.values()]).then(
+    (rows) => new Set(rows.map((key) => `${key.runId}/${key.name}`)),
   );
-  return {
-    refuse(run, action) {
-      if (!action.parent) return undefined;
-      const key = `${run.id}/${action.parent}`;
-      if (live.has(key)) return undefined;
-      if (over.has(key))
-        return aborted(`action ${action.parent} of run ${run.name} is over; it can have no new children`);
-      return notFound(`run ${run.name} has no action ${action.parent} that could be the parent of ${action.name}`);
-    },
-  };
+  withCommit(live);
+  return live;
+}
+
+function parentRefusal(run: KnownRun, action: WireAction, isOver: boolean): AppError {
+  return isOver
+    ? aborted(`action ${action.parent} of run ${run.name} is over; it can have no new children`)
+    : notFound(`run ${run.name} has no action ${action.parent} that could be the parent of ${action.name}`);
 }
 
 /** For each cached task of the group: an earlier result, a place in line behind the one who computes it, or a miss. */

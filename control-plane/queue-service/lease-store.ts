@@ -2,10 +2,19 @@
 import type { Sql } from "@flyte-ts/platform/postgres";
 import type { ItemKey } from "./store.ts";
 
+/** A row that a cluster holds, with what the executor must know of its action. */
 export interface LeasedItem extends ItemKey {
+  state: number;
   attempt: number;
   epoch: bigint;
-  enqueuedAt: Date;
+  parent: string | null;
+  taskType: string;
+  groupName: string;
+  specDigest: Uint8Array | null;
+  inputUri: string;
+  runOutputBase: string;
+  createdAt: Date;
+  startedAt: Date | null;
 }
 
 export interface Admission {
@@ -18,7 +27,10 @@ export interface Admission {
 
 const eligible = `state = 0 and accelerator = any($2::text[]) and ($3::text[] is null or task_type = any($3))
           and (not_before is null or not_before <= clock_timestamp())`;
-const leased = `q.run_id as "runId", q.name, q.attempt, q.epoch, q.enqueued_at as "enqueuedAt"`;
+const leased = `q.run_id as "runId", q.name, q.state, q.attempt, q.epoch, a.parent, a.task_type as "taskType",
+  a.group_name as "groupName", a.spec_digest as "specDigest", a.input_uri as "inputUri",
+  a.run_output_base as "runOutputBase", a.created_at as "createdAt", a.started_at as "startedAt"`;
+const withAction = `join actions a on a.run_id = q.run_id and a.name = q.name`;
 
 /**
  * Leases the oldest pending rows: those that need no slot, and as many of the others as the cluster has slots free. A
@@ -41,6 +53,7 @@ export async function leaseItems(sql: Sql, admission: Admission, slots: number, 
         for update skip locked)
       update queue_items q set state = 1, cluster = $1, epoch = q.epoch + 1, leased_at = clock_timestamp(), not_before = null
       from (select * from slotless union all select * from slotted) p
+        join actions a on a.run_id = p.run_id and a.name = p.name
       where q.run_id = p.run_id and q.name = p.name
       returning ${leased}`,
     values: [admission.cluster, admission.accelerators, admission.taskTypes ?? null, slots, limit],
@@ -49,10 +62,10 @@ export async function leaseItems(sql: Sql, admission: Admission, slots: number, 
 }
 
 /** All that a cluster holds: live leases, and those whose actions are over and must be cleaned up. */
-export async function heldItems(sql: Sql, cluster: string): Promise<(LeasedItem & { state: number })[]> {
-  const { rows } = await sql.query<LeasedItem & { state: number }>({
+export async function heldItems(sql: Sql, cluster: string): Promise<LeasedItem[]> {
+  const { rows } = await sql.query<LeasedItem>({
     name: "held-items",
-    text: `select ${leased}, q.state from queue_items q where q.cluster = $1 and q.state in (1, 2)`,
+    text: `select ${leased} from queue_items q ${withAction} where q.cluster = $1 and q.state in (1, 2)`,
     values: [cluster],
   });
   return rows;
@@ -62,7 +75,7 @@ export async function heldItems(sql: Sql, cluster: string): Promise<(LeasedItem 
 export async function endingItems(sql: Sql, cluster: string): Promise<LeasedItem[]> {
   const { rows } = await sql.query<LeasedItem>({
     name: "ending-items",
-    text: `select ${leased} from queue_items q where q.cluster = $1 and q.state = 2`,
+    text: `select ${leased} from queue_items q ${withAction} where q.cluster = $1 and q.state = 2`,
     values: [cluster],
   });
   return rows;

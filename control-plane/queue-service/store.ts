@@ -45,12 +45,14 @@ function arrays(keys: readonly ItemKey[]): [bigint[], string[]] {
   return [keys.map((key) => key.runId), keys.map((key) => key.name)];
 }
 
+/** Inserts the rows of actions that this transaction has inserted; those that existed have, or had, theirs. */
 export async function insertItems(sql: Sql, items: readonly NewItem[]): Promise<void> {
   await sql.query({
     name: "insert-items",
     text: `insert into queue_items (run_id, name, parent, task_type, slots, accelerator, state, cache_key, due_at)
-      select * from json_to_recordset($1) as r ("runId" bigint, name text, parent text, "taskType" text, slots smallint,
+      select r.* from json_to_recordset($1) as r ("runId" bigint, name text, parent text, "taskType" text, slots smallint,
         accelerator text, state smallint, "cacheKey" text, "dueAt" timestamptz)
+      where (select a.version = 1 and a.xid = pg_current_xact_id() from actions a where a.run_id = "runId" and a.name = r.name)
       on conflict do nothing`,
     values: [jsonBatch(items)],
   });

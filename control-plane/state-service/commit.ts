@@ -19,6 +19,7 @@ import {
   requeueItems,
   setDue,
 } from "../queue-service/store.ts";
+import { withCommit } from "../with-commit.ts";
 import type { QueueHint } from "./bus.ts";
 import { decide, type Working } from "./decide.ts";
 import type { Intent, IntentResult } from "./state-writer.ts";
@@ -47,16 +48,13 @@ export interface CommitEffects {
   reported: ActionKey[];
 }
 
-/** Thrown when a row changed between lock and write, which the locks rule out: the group is rolled back, nothing is half written. */
-export class LostUpdateError extends Error {}
-
 export function keyOf(key: ActionKey): string {
   return `${key.runId}/${key.name}`;
 }
 
 export async function commitIntents(context: CommitContext, intents: readonly Intent[]): Promise<CommitEffects> {
-  const { sql, now } = context;
-  const work = await lock(context, [...new Map(intents.map(({ key }) => [keyOf(key), key])).values()]);
+  const { now } = context;
+  const { work, below } = await lock(context, intents);
   const events: ActionEventRow[] = [];
   const telling = new Map<string, ActionKey>();
   const results = intents.map((intent): IntentResult => {
@@ -71,10 +69,7 @@ export async function commitIntents(context: CommitContext, intents: readonly In
     return result;
   });
 
-  const moved = [...work.values()].filter((working) => working.move);
-  const changes = await write(sql, moved);
-  if (events.length > 0) await insertEvents(sql, events);
-  const hint = await settleQueue(context, work, changes);
+  const { changes, hint } = await apply(context, work, below, events);
   const told = new Set(changes.map(keyOf));
   const reported = [...telling.values()].filter((key) => !told.has(keyOf(key)));
   return { results, changes, hint, reported };
@@ -94,97 +89,130 @@ function tells({
   return logsAvailable || parts.some(({ length }) => length > 0);
 }
 
-async function lock({ sql, specs }: CommitContext, keys: readonly ActionKey[]): Promise<Map<string, Working>> {
-  const items = new Map((await lockItems(sql, keys)).map((item) => [keyOf(item), item]));
-  const actions = await lockActions(sql, keys);
+/** Locks what the intents are about, and everything live below those that may end. */
+async function lock(
+  { sql, specs }: CommitContext,
+  intents: readonly Intent[],
+): Promise<{ work: Map<string, Working>; below: LockedItem[] }> {
+  const keys = distinct(intents.map(({ key }) => key));
+  const mayEnd = distinct(intents.filter(mayEndAction).map(({ key }) => key));
+  // Sent one behind the other without waiting between: the rows are locked in this order.
+  const [locked, actions, below] = await Promise.all([
+    lockItems(sql, keys),
+    lockActions(sql, keys),
+    mayEnd.length > 0 ? lockDescendants(sql, mayEnd) : [],
+  ]);
+  const items = new Map(locked.map((item) => [keyOf(item), item]));
   const digests = actions.flatMap((action) => (action.specDigest ? [action.specDigest] : []));
   const known = await specs.load(sql, digests);
-  return new Map(
+  const work = new Map(
     actions.map((action) => {
       const policy = action.specDigest ? requireSpec(known, action.specDigest).policy : noPolicy;
       return [keyOf(action), { action, item: items.get(keyOf(action)), policy }];
     }),
   );
+  return { work, below };
 }
 
-async function write(sql: Sql, moved: readonly Working[]): Promise<ActionChange[]> {
+function distinct(keys: readonly ActionKey[]): ActionKey[] {
+  return [...new Map(keys.map((key) => [keyOf(key), key])).values()];
+}
+
+function mayEndAction(intent: Intent): boolean {
+  return intent.kind !== "report" || intent.report.transitions.some(({ phase }) => isTerminal(phase));
+}
+
+/** Sends the moves and gives what the actions are after them. */
+function write(sql: Sql, moved: readonly Working[]): ActionChange[] {
   if (moved.length === 0) return [];
-  const moves: ActionMove[] = moved.map(({ action, move }) => ({
-    runId: action.runId,
-    name: action.name,
-    version: action.version,
-    attempts: action.attempts,
-    userFailures: action.userFailures,
-    systemFailures: action.systemFailures,
-    phase: action.phase,
-    outputUri: action.outputUri,
-    error: action.error,
-    value: action.value,
-    cacheStatus: action.cacheStatus,
-    startedAt: action.startedAt,
-    signalledBy: "",
-    abortReason: null,
-    abortedBy: "",
-    endedAt: null,
-    ...move,
-  }));
-  const changes = await moveActions(sql, moves);
-  if (changes.length !== moves.length)
-    throw new LostUpdateError(`${moves.length - changes.length} actions changed under their locks`);
-  return changes;
+  const moves = moved.map(({ action, move }): ActionMove => {
+    const { runId, name, version, attempts, userFailures, systemFailures, phase } = action;
+    const { outputUri, error, value, cacheStatus, startedAt } = action;
+    const now = { runId, name, version, attempts, userFailures, systemFailures, phase };
+    const kept = { outputUri, error, value, cacheStatus, startedAt };
+    return { ...now, ...kept, signalledBy: "", abortReason: null, abortedBy: "", endedAt: null, ...move };
+  });
+  withCommit(moveActions(sql, moves));
+  return moved.map(({ action, move }): ActionChange => {
+    const { runId, name, parent, kind, phase, version, outputUri, error, value } = { ...action, ...move };
+    return { runId, name, parent, kind, phase, version: version + 1, outputUri, error, value };
+  });
 }
 
-/** Brings the queue in step with the new states, ends what lives below ended actions, and fills the cache. Adds to `changes`. */
-async function settleQueue(
-  { sql, now }: CommitContext,
-  work: ReadonlyMap<string, Working>,
-  changes: ActionChange[],
-): Promise<QueueHint> {
-  const gone: ActionKey[] = [];
-  const ending: ActionKey[] = [];
-  const requeue: Requeue[] = [];
-  const due: (ActionKey & { dueAt: Date | null })[] = [];
-  const ended: Working[] = [];
-  for (const working of work.values()) {
-    const { action, item, policy, queue } = working;
+/** What the decisions mean for the queue. */
+interface QueuePlan {
+  gone: ActionKey[];
+  ending: ActionKey[];
+  requeue: Requeue[];
+  due: (ActionKey & { dueAt: Date | null })[];
+  ended: Working[];
+}
+
+function planQueue(work: Iterable<Working>, now: Date): QueuePlan {
+  const plan: QueuePlan = { gone: [], ending: [], requeue: [], due: [], ended: [] };
+  for (const { action, item, policy, queue, move } of work) {
     if (!item || !queue) continue;
     const key = { runId: action.runId, name: action.name };
-    if (queue.kind === "delete") gone.push(key);
-    if (queue.kind === "ending") ending.push(key);
+    if (queue.kind === "delete") plan.gone.push(key);
+    if (queue.kind === "ending") plan.ending.push(key);
     if (queue.kind === "retry") {
       const at = new Date(now.getTime() + queue.delayMs);
       const times = { enqueuedAt: action.createdAt, queuedAt: at, running: false };
-      requeue.push({ ...key, delayMs: queue.delayMs, dueAt: dueAt(policy, times) ?? null });
+      plan.requeue.push({ ...key, delayMs: queue.delayMs, dueAt: dueAt(policy, times) ?? null });
     }
     if (queue.kind === "running" && policy.queuedTimeoutMs > 0) {
       const times = { enqueuedAt: action.createdAt, queuedAt: item.enqueuedAt, running: true };
-      due.push({ ...key, dueAt: dueAt(policy, times) ?? null });
+      plan.due.push({ ...key, dueAt: dueAt(policy, times) ?? null });
     }
-    if (working.move && isTerminal(working.move.phase ?? action.phase)) ended.push(working);
+    if (move && isTerminal(move.phase ?? action.phase)) plan.ended.push({ action, item, policy, queue, move });
   }
-  if (requeue.length > 0) await requeueItems(sql, requeue);
-  if (due.length > 0) await setDue(sql, due);
-  if (gone.length > 0) await deleteItems(sql, gone);
-  if (ending.length > 0) await markEnding(sql, ending);
+  return plan;
+}
 
-  const below =
-    ended.length > 0
-      ? await lockDescendants(
-          sql,
-          ended.map(({ action }) => action),
-        )
-      : [];
+/** Sends states, events and queue rows without waiting; what lives below ended actions ends with them. */
+async function apply(
+  { sql, now }: CommitContext,
+  work: ReadonlyMap<string, Working>,
+  lockedBelow: readonly LockedItem[],
+  events: readonly ActionEventRow[],
+): Promise<{ changes: ActionChange[]; hint: QueueHint }> {
+  const { gone, ending, requeue, due, ended } = planQueue(work.values(), now);
+  const changes = write(
+    sql,
+    [...work.values()].filter((working) => working.move),
+  );
+  if (events.length > 0) withCommit(insertEvents(sql, events));
+  if (requeue.length > 0) withCommit(requeueItems(sql, requeue));
+  if (due.length > 0) withCommit(setDue(sql, due));
+  if (gone.length > 0) withCommit(deleteItems(sql, gone));
+  if (ending.length > 0) withCommit(markEnding(sql, ending));
+  const below = lockedBelow.length > 0 ? await liveBelow(sql, ended) : [];
   if (below.length > 0) changes.push(...(await abortBelow(sql, below, work, now)));
   const freed = await settleCache(sql, ended, changes, now);
   // A row that goes may free its own slot, or give its waiting parent's back: only rows with slots matter.
   const slotsMoved = [...work.values()].some(
     ({ queue, policy }) => queue && queue.kind !== "running" && policy.slots > 0,
   );
-  return {
+  const hint = {
     work: freed || slotsMoved || requeue.length > 0,
     retries: requeue.some(({ delayMs }) => delayMs > 0),
     endings: ending.length > 0 || below.length > 0,
   };
+  return { changes, hint };
+}
+
+/**
+ * All that lives below ended actions. A child may have been enqueued below a row while it was being locked; once the row
+ * is locked none can, so looking again until nothing new is found finds all.
+ */
+async function liveBelow(sql: Sql, ended: readonly Working[]): Promise<LockedItem[]> {
+  const roots = ended.map(({ action: { runId, name } }) => ({ runId, name }));
+  if (roots.length === 0) return [];
+  for (let found: LockedItem[] = []; ; ) {
+    const again = await lockDescendants(sql, [...roots, ...found]);
+    if (again.length === found.length) return again;
+    found = again;
+  }
 }
 
 async function abortBelow(
@@ -250,7 +278,7 @@ async function settleCache(sql: Sql, ended: readonly Working[], changes: ActionC
       };
       return [{ action, item, policy: noPolicy, move: { ...hit, endedAt: now } }];
     });
-    changes.push(...(await write(sql, moved)));
+    changes.push(...write(sql, moved));
     await deleteItems(
       sql,
       hits.map(({ item }) => item),

@@ -7,6 +7,7 @@ import type { AttemptReport } from "@flyte-ts/contract/flytets/cluster/v1/cluste
 import { type Clock, type GroupCommit, groupCommit, type Outcome, systemClock } from "@flyte-ts/core";
 import type { Database } from "@flyte-ts/platform/postgres";
 import type { SpecCache } from "../queue-service/specs.ts";
+import { withCommit } from "../with-commit.ts";
 import type { ChangeBus } from "./bus.ts";
 import { commitIntents } from "./commit.ts";
 import type { ActionKey } from "./store.ts";
@@ -47,8 +48,9 @@ export function stateWriter({
       const done = await database.transaction(async (sql) => {
         const effects = await commitIntents({ sql, specs, now: clock.now() }, intents);
         const { work, retries, endings } = effects.hint;
-        if (effects.changes.length > 0 || effects.reported.length > 0 || work || retries || endings)
-          await bus.notify(sql, effects.changes, effects.hint, effects.reported);
+        if (effects.changes.length > 0 || effects.reported.length > 0 || work || retries || endings) {
+          withCommit(bus.notify(sql, effects.changes, effects.hint, effects.reported));
+        }
         return effects;
       });
       bus.publish(done.changes, done.hint, done.reported);

@@ -95,8 +95,9 @@ const rowColumns = `${changeColumns}, spec_digest as "specDigest", detail, task_
 export const actionColumns = rowColumns;
 
 /**
- * Inserts actions and gives those that were written. An action that exists is left alone (enqueue is idempotent), but a
- * trace that failed may be recorded again by the attempt that repeats it.
+ * Inserts actions and gives those that were written. A child is written only while its parent is live (the caller holds
+ * the parents, see `shareLiveParents`). An action that exists is left alone (enqueue is idempotent), but a trace that
+ * failed may be recorded again by the attempt that repeats it.
  */
 export async function insertActions(sql: Sql, actions: readonly NewAction[]): Promise<ActionChange[]> {
   const { rows } = await sql.query<ActionChange>({
@@ -112,6 +113,8 @@ export async function insertActions(sql: Sql, actions: readonly NewAction[]): Pr
         "taskType" text, "shortName" text, "environmentName" text, "groupName" text, "inputUri" text, "runOutputBase" text,
         "outputUri" text, error bytea, "cacheKey" text, "cacheStatus" smallint, "createdAt" timestamptz,
         "startedAt" timestamptz, "endedAt" timestamptz)
+      where parent is null
+        or (select q.state in (0, 1) from queue_items q where q.run_id = "runId" and q.name = r.parent)
       on conflict (run_id, name) do update set phase = excluded.phase, version = a.version + 1,
         output_uri = excluded.output_uri, error = excluded.error, started_at = excluded.started_at,
         ended_at = excluded.ended_at, detail = excluded.detail, xid = pg_current_xact_id()
@@ -135,11 +138,15 @@ export async function lockActions(sql: Sql, keys: readonly ActionKey[]): Promise
   return rows;
 }
 
-/** Applies moves by compare-and-set; gives what was written, so a caller that misses one knows it lost a race. */
-export async function moveActions(sql: Sql, moves: readonly ActionMove[]): Promise<ActionChange[]> {
-  const { rows } = await sql.query<ActionChange>({
+/**
+ * Applies moves by compare-and-set, all or none: a move that lost its race divides by zero, so that the commit which
+ * travels right behind this statement becomes a rollback.
+ */
+export async function moveActions(sql: Sql, moves: readonly ActionMove[]): Promise<void> {
+  await sql.query({
     name: "move-actions",
-    text: `update actions a set phase = r.phase, version = a.version + 1, attempts = r.attempts,
+    text: `with moved as (
+      update actions a set phase = r.phase, version = a.version + 1, attempts = r.attempts,
         user_failures = r."userFailures", system_failures = r."systemFailures", output_uri = r."outputUri",
         error = r.error, value = r.value, signalled_by = r."signalledBy", cache_status = r."cacheStatus",
         abort_reason = r."abortReason", aborted_by = r."abortedBy", started_at = r."startedAt", ended_at = r."endedAt",
@@ -148,11 +155,10 @@ export async function moveActions(sql: Sql, moves: readonly ActionMove[]): Promi
         "userFailures" smallint, "systemFailures" smallint, "outputUri" text, error bytea, value bytea, "signalledBy" text,
         "cacheStatus" smallint, "abortReason" text, "abortedBy" text, "startedAt" timestamptz, "endedAt" timestamptz)
       where a.run_id = r."runId" and a.name = r.name and a.version = r.version
-      returning a.run_id as "runId", a.name, a.parent, a.kind, a.phase, a.version, a.output_uri as "outputUri", a.error,
-        a.value`,
-    values: [jsonBatch(moves)],
+      returning 1)
+      select 1 / (count(*) = $2)::int from moved`,
+    values: [jsonBatch(moves), moves.length],
   });
-  return rows;
 }
 
 /** Aborts actions that are still live (their queue rows are locked by the caller). */

@@ -86,7 +86,9 @@ export function openDatabase(options: DatabaseOptions): Database {
     types: columnTypes,
     ...(options.settings && { options: asStartupOptions(options.settings) }),
   };
-  const pool = new pg.Pool({ ...connection, max, idleTimeoutMillis: 60_000 });
+  // Statements of one transaction go out without waiting for the answers before them, unless the body waits.
+  const pipelined: pg.ClientConfig & { pipeline: boolean } = { ...connection, pipeline: true };
+  const pool = new pg.Pool({ ...pipelined, max, idleTimeoutMillis: 60_000 });
   pool.on("error", (error) => onError(error));
   // While a client is checked out the pool does not listen for its errors; an unheard 'error' would end the process.
   pool.on("connect", (client) => client.on("error", () => {}));
@@ -132,32 +134,36 @@ export function openDatabase(options: DatabaseOptions): Database {
     const client = await checkOut();
     let open = true;
     let committing = false;
-    let previous: Promise<unknown> = Promise.resolve();
+    const sent: Promise<unknown>[] = [];
     const sql: Sql = {
       query: <R>(statement: Statement) => {
         if (!open) throw new Error("This transaction has ended; use the `sql` of a transaction only inside its body.");
-        const result = previous.then(() => run<R>(client, statement));
-        previous = result.catch(() => {});
-        return result.then(
+        const result = run<R>(client, statement).then(
           ({ rows, rowCount }) => ({ rows, rowCount }),
           (error: unknown) => Promise.reject(toDatabaseError(error)),
         );
+        sent.push(result);
+        // A body need not wait for what it sends last: its failure turns the commit into a rollback, told below.
+        result.catch(() => {});
+        return result;
       },
     };
     try {
-      await run(client, { text: "begin" });
+      // It can fail only with its connection, and then so does everything behind it.
+      const begun = run(client, { text: "begin" });
+      begun.catch(() => {});
+      sent.push(begun);
       const value = await body(sql);
       open = false;
-      await previous;
       committing = true;
       const { command } = await run(client, { text: "commit" });
       client.release();
-      if (command === "ROLLBACK") throw new TransactionRolledBackError();
+      if (command === "ROLLBACK") throw new TransactionRolledBackError({ cause: await firstFailure(sent) });
       return value;
     } catch (error) {
       if (error instanceof TransactionRolledBackError) throw error;
       open = false;
-      await previous;
+      await Promise.allSettled(sent);
       const lost = committing || !(await rolledBack(client));
       client.release(lost);
       throw toDatabaseError(error, { duringCommit: committing });
@@ -196,6 +202,11 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 
   return { query, transaction, listen: listener.listen, ping, url, close };
+}
+
+async function firstFailure(sent: readonly Promise<unknown>[]): Promise<unknown> {
+  for (const result of await Promise.allSettled(sent)) if (result.status === "rejected") return result.reason;
+  return undefined;
 }
 
 /** In the form of PostgreSQL's `options` start-up parameter, where blanks and backslashes are escaped. */

@@ -25,12 +25,13 @@ export class DatabaseUnavailableError extends Error {
   }
 }
 
-/** PostgreSQL had already rolled the transaction back (a statement failed and the body went on), so commit stored nothing. */
+/**
+ * PostgreSQL had already rolled the transaction back, so commit stored nothing: a statement failed whose answer the body
+ * did not wait for, or whose error it hid. The cause is that statement's error.
+ */
 export class TransactionRolledBackError extends Error {
-  constructor() {
-    super(
-      "The transaction was rolled back because one of its statements had failed; nothing was stored. Let a failed statement's error leave the transaction body.",
-    );
+  constructor(options: { cause?: unknown } = {}) {
+    super("The transaction was rolled back because one of its statements had failed; nothing was stored.", options);
     this.name = "TransactionRolledBackError";
   }
 }
@@ -84,7 +85,7 @@ export function isUniqueViolation(error: unknown): boolean {
 
 /** Another transaction was in the way and this one may simply be repeated: serialization failure or deadlock. */
 export function isSerializationFailure(error: unknown): boolean {
-  const code = codeOf(error);
+  const code = codeOf(error instanceof TransactionRolledBackError ? error.cause : error);
   return code === "40001" || code === "40P01";
 }
 

@@ -22,6 +22,7 @@ import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { answerCors } from "./cors.ts";
 import { errorMapping, type RpcLog } from "./error-mapping.ts";
 import { fastUnary, isFastUnary } from "./fast-unary.ts";
+import { gatherWrites } from "./gather-writes.ts";
 import { gzip } from "./gzip.ts";
 import { answerHealth, type Health } from "./health.ts";
 import { measured, type RpcMetrics } from "./metrics.ts";
@@ -127,6 +128,7 @@ export async function startRpcServer(options: RpcServerOptions): Promise<RpcServ
   const callChecked: RequestListener = (req, res) => {
     // HTTP/1.0 has none
     if (req.httpVersionMajor === 1) req.headers.host ??= "localhost";
+    gatherWrites(res);
     try {
       callAny(req, res);
     } catch {

@@ -1,0 +1,23 @@
+/**
+ * Gathers what a stream writes in one turn of the event loop into one write to the socket. A watch that has a thousand
+ * changes to tell makes a handful of system calls of them; a lone message leaves at the end of its turn.
+ */
+import type { ServerResponse } from "node:http";
+
+export function gatherWrites(res: ServerResponse): void {
+  const write = res.write.bind(res) as ServerResponse["write"];
+  let gathering = false;
+  const flush = () => {
+    gathering = false;
+    res.uncork();
+  };
+  const gathered = (...args: Parameters<ServerResponse["write"]>): boolean => {
+    if (!gathering) {
+      gathering = true;
+      res.cork();
+      setImmediate(flush);
+    }
+    return write(...args);
+  };
+  res.write = gathered as ServerResponse["write"];
+}
