@@ -1,0 +1,212 @@
+/**
+ * The real program for a test: `flyte-ts up` as a child process on a folder of its own.
+ *
+ * ```ts
+ * const server = await startServer(t);
+ * await server.kill9();
+ * await server.start(); // the same data directory, another port
+ * ```
+ *
+ * Node runs the command line's main file itself, so that a signal reaches the server and no launcher. When the test ends,
+ * the server, its PostgreSQL, tasks left behind and the folder go; a failed test prints the end of the server's log.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import { chmod, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { kill, postgresPid, processesIn } from "./processes.ts";
+import { waitFor } from "./wait.ts";
+
+const program = fileURLToPath(new URL("../../user-plane/cli/main.ts", import.meta.url));
+
+/** The Python with the flyte package that tasks and clients run with. */
+export const python = process.env.FLYTE_TS_PYTHON ?? fileURLToPath(new URL("../../.venv/bin/python", import.meta.url));
+
+/** What we use of node:test's context; `{ after }` of node:test gives one server to a whole file. */
+export interface Scope {
+  after(hook: () => Promise<void>): void;
+  readonly error?: unknown;
+  diagnostic?(message: string): void;
+}
+
+export interface ServerOptions {
+  /** More arguments of `up`. */
+  args?: readonly string[];
+  env?: Readonly<Record<string, string>>;
+  /** Given, the folder is the caller's to remove. */
+  dataDir?: string;
+  /** False: the folder is made, and `start()` is for the caller. */
+  start?: boolean;
+}
+
+export interface TestServer {
+  /** Of the server as it runs now; changes with each start. */
+  readonly url: string;
+  readonly pid: number;
+  readonly dataDir: string;
+  /** What the servers on this data directory have written so far. */
+  log(): Promise<string>;
+  start(): Promise<void>;
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>;
+  /** SIGKILL for the server, its process group and its PostgreSQL; tasks stay. */
+  kill9(): Promise<void>;
+  restart(): Promise<void>;
+}
+
+export async function startServer(t: Scope, options: ServerOptions = {}): Promise<TestServer> {
+  const home = await mkdtemp(join(tmpdir(), "flyte-ts-e2e-"));
+  // PostgreSQL may run as another user, who must reach its folder.
+  await chmod(home, 0o711);
+  const dataDir = options.dataDir ?? join(home, "data");
+  const logFile = join(home, "server.log");
+  await mkdir(dataDir, { recursive: true, mode: 0o711 });
+  let running: Running | undefined;
+
+  const server: TestServer = {
+    get url() {
+      if (!running) throw new Error("the server does not run");
+      return running.url;
+    },
+    get pid() {
+      if (!running) throw new Error("the server does not run");
+      return running.pid;
+    },
+    dataDir,
+    log: () => readFile(logFile, "utf8").catch(() => ""),
+    async start() {
+      running = await launch({ home, dataDir, logFile, args: options.args ?? [], env: options.env ?? {} });
+    },
+    async stop() {
+      const ended = running;
+      running = undefined;
+      return ended ? end(ended) : null;
+    },
+    async kill9() {
+      if (!running) return;
+      const { pid, exited } = running;
+      running = undefined;
+      const postgres = await postgresPid(dataDir);
+      kill(-pid, "SIGKILL");
+      if (postgres) kill(postgres, "SIGKILL");
+      await exited;
+    },
+    async restart() {
+      await server.stop();
+      await server.start();
+    },
+  };
+  t.after(async () => {
+    await server.stop();
+    for (const pid of await processesIn(dataDir)) kill(pid, "SIGKILL");
+    if (t.error) t.diagnostic?.(`the server's last words:\n${(await server.log()).slice(-6000)}`);
+    await rm(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+  });
+  if (options.start !== false) await server.start();
+  return server;
+}
+
+interface Running {
+  url: string;
+  pid: number;
+  exited: Promise<unknown>;
+  child: ChildProcess;
+}
+
+interface Launch {
+  home: string;
+  dataDir: string;
+  logFile: string;
+  args: readonly string[];
+  env: Readonly<Record<string, string>>;
+}
+
+async function launch({ home, dataDir, logFile, args, env }: Launch): Promise<Running> {
+  const port = args.includes("--port") ? [] : ["--port", "0"];
+  const log = openSync(logFile, "a");
+  const child = spawn(process.execPath, [program, ...upArguments(dataDir), ...port, ...args], {
+    cwd: home,
+    env: { ...cleanEnvironment(home), ...env },
+    stdio: ["ignore", "pipe", log],
+    detached: true,
+  });
+  closeSync(log);
+  const exited = once(child, "exit");
+  const url = await Promise.race([readyUrl(child), exited.then(() => undefined)]);
+  if (url !== undefined && child.pid !== undefined) return { url, pid: child.pid, exited, child };
+  throw new Error(`the server ended before it was ready:\n${(await readFile(logFile, "utf8")).slice(-4000)}`);
+}
+
+const upArguments = (dataDir: string) => ["up", "--json", "--data-dir", dataDir, "--python", python];
+
+async function readyUrl(child: ChildProcess): Promise<string | undefined> {
+  if (!child.stdout) return undefined;
+  for await (const line of createInterface({ input: child.stdout })) {
+    const event = JSON.parse(line) as { event?: string; url?: string };
+    if (event.event === "ready") {
+      child.stdout.resume();
+      return event.url;
+    }
+  }
+  return undefined;
+}
+
+async function end({ child, exited, pid }: Running): Promise<number | null> {
+  kill(pid, "SIGTERM");
+  await Promise.race([
+    exited,
+    waitFor(() => child.exitCode !== null || child.signalCode !== null, {
+      what: "the server's end after SIGTERM",
+      deadlineMs: 60_000,
+    }).catch((error: unknown) => {
+      kill(-pid, "SIGKILL");
+      throw error;
+    }),
+  ]);
+  return child.exitCode;
+}
+
+/** Nothing of the tester's own settings reaches a server, a task or a client. */
+export function cleanEnvironment(home: string): Record<string, string> {
+  const kept = ["PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH"];
+  const env: Record<string, string> = { HOME: home };
+  for (const name of kept) {
+    const value = process.env[name];
+    if (value !== undefined) env[name] = value;
+  }
+  return env;
+}
+
+export interface Refusal {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs `flyte-ts <args>` to its end, for starts that must fail. */
+export async function runProgram(
+  t: Scope,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Refusal> {
+  const home = await mkdtemp(join(tmpdir(), "flyte-ts-e2e-"));
+  await chmod(home, 0o711);
+  t.after(() => rm(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 }));
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: home,
+    env: { ...cleanEnvironment(home), ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit")]);
+  return { code: child.exitCode, stdout, stderr };
+}
+
+async function text(stream: NodeJS.ReadableStream): Promise<string> {
+  let all = "";
+  for await (const chunk of stream) all += chunk.toString();
+  return all;
+}
