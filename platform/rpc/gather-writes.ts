@@ -8,6 +8,7 @@ export function gatherWrites(res: ServerResponse): void {
   const write = res.write.bind(res) as ServerResponse["write"];
   let gathering = false;
   const flush = () => {
+    if (!gathering) return;
     gathering = false;
     res.uncork();
   };
@@ -20,4 +21,11 @@ export function gatherWrites(res: ServerResponse): void {
     return write(...args);
   };
   res.write = gathered as ServerResponse["write"];
+  // Node loses the last pieces of an answer that ends while it is corked.
+  const end = res.end.bind(res) as ServerResponse["end"];
+  const flushed = (...args: Parameters<ServerResponse["end"]>): ServerResponse => {
+    flush();
+    return end(...args);
+  };
+  res.end = flushed as ServerResponse["end"];
 }
