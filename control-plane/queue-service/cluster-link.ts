@@ -23,7 +23,7 @@ import { invalidArgument, toTimestamp } from "@flyte-ts/core";
 import type { Database } from "@flyte-ts/platform/postgres";
 import type { KnownRun, RunCache } from "../run-service/run-cache.ts";
 import { type ChangeBus, fullHint, noHint, type QueueHint } from "../state-service/bus.ts";
-import type { StateWriter } from "../state-service/state-writer.ts";
+import type { StateWriter } from "../state-service/index.ts";
 import { type Admission, endingItems, heldItems, type LeasedItem, leaseItems } from "./lease-store.ts";
 import { requireSpec, type SpecCache } from "./specs.ts";
 import { ItemState, nextTimes } from "./store.ts";
@@ -41,13 +41,12 @@ export interface ClusterLinkOptions {
   writer: StateWriter;
   /** Most actions leased by one statement. */
   batch?: number;
+  /** How often a connection compares what it was sent with what the cluster holds; 15 s unless told. */
+  recheckMs?: number;
 }
 
-/** Another replica may have been lost with a notification in its hands: look by oneself now and then. */
-const RECHECK_MS = 15_000;
-
 export function clusterLink(options: ClusterLinkOptions): ClusterLink {
-  const { database, bus, specs, runs, writer, batch = 256 } = options;
+  const { database, bus, specs, runs, writer, batch = 256, recheckMs = 15_000 } = options;
 
   async function describe(items: readonly LeasedItem[]): Promise<LeasedAction[]> {
     if (items.length === 0) return [];
@@ -64,9 +63,9 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
     const known = await runs.byId(database, [...new Set(items.map((item) => item.runId))]);
     return items.flatMap((item) => {
       const run = known.get(item.runId);
-      return run
-        ? [create(AbortOrderSchema, { ref: refOf(run, item.name), epoch: item.epoch, attempt: item.attempt })]
-        : [];
+      if (!run) return [];
+      const { name, epoch, attempt, abortReason } = item;
+      return [create(AbortOrderSchema, { ref: refOf(run, name), epoch, attempt, reason: abortReason ?? "" })];
     });
   }
 
@@ -78,28 +77,27 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
         accelerators: ["", ...(request.labels.accelerators?.split(",") ?? [])],
         taskTypes: request.taskTypes.includes("*") ? undefined : request.taskTypes,
       };
-      const bell = doorbell(signal);
+      const bell = doorbell(signal, recheckMs);
       const unsubscribe = bus.onQueue(bell.ring);
+      const told = toldItems();
       try {
-        const held = await heldItems(database, request.cluster);
-        const ordered = new Set<string>();
-        const over = held.filter((item) => item.state === ItemState.ending);
-        for (const item of over) ordered.add(orderKey(item));
+        const held = told.compare(await heldItems(database, request.cluster));
         yield create(ConnectResponseSchema, {
-          leased: await describe(held.filter((item) => item.state === ItemState.leased)),
-          aborts: await abortOrders(over),
+          leased: await describe(held.leased),
+          aborts: await abortOrders(held.ending),
           synced: true,
         });
         while (!signal.aborted) {
-          const hint = bell.answer();
+          const { hint, recheck } = bell.answer();
           const items = hint.work ? await leaseItems(database, admission, request.slots, batch) : [];
-          const ending = hint.endings ? await endingItems(database, request.cluster) : [];
-          const news = ending.filter((item) => !ordered.has(orderKey(item)));
-          if (items.length > 0 || news.length > 0) {
-            for (const item of news) ordered.add(orderKey(item));
-            yield create(ConnectResponseSchema, { leased: await describe(items), aborts: await abortOrders(news) });
+          told.add(items);
+          const ending = hint.endings && !recheck ? told.add(await endingItems(database, request.cluster)) : [];
+          const held = recheck ? told.compare(await heldItems(database, request.cluster)) : { leased: [], ending };
+          const leased = [...items, ...held.leased];
+          if (leased.length > 0 || held.ending.length > 0) {
+            const aborts = await abortOrders(held.ending);
+            yield create(ConnectResponseSchema, { leased: await describe(leased), aborts });
           }
-          if (ordered.size > 10_000) await forgetGone(ordered, request.cluster);
           if (items.length >= batch) bell.ring({ work: true, retries: false, endings: false });
           if (hint.retries) bell.ringIn((await nextTimes(database)).retryInMs);
           await bell.wait();
@@ -121,15 +119,33 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
       return create(ReportResponseSchema, { verdicts });
     },
   };
-
-  async function forgetGone(ordered: Set<string>, cluster: string): Promise<void> {
-    const present = new Set((await endingItems(database, cluster)).map(orderKey));
-    for (const key of ordered) if (!present.has(key)) ordered.delete(key);
-  }
 }
 
-function orderKey(item: LeasedItem): string {
-  return `${item.runId}/${item.name}/${item.epoch}`;
+/**
+ * What one connection was told of its cluster's rows. A row may have been leased by an earlier connection that was dead
+ * already, so what is held is compared with this now and then.
+ */
+function toldItems() {
+  const keyOf = ({ state, runId, name, epoch }: LeasedItem) => `${state}/${runId}/${name}/${epoch}`;
+  let told = new Set<string>();
+  /** Gives those that were news. */
+  function add(items: readonly LeasedItem[]): LeasedItem[] {
+    const news = items.filter((item) => !told.has(keyOf(item)));
+    for (const item of news) told.add(keyOf(item));
+    return news;
+  }
+  return {
+    add,
+    /** Takes all that is held: gives what was not told, and forgets what is gone. */
+    compare(held: readonly LeasedItem[]): { leased: LeasedItem[]; ending: LeasedItem[] } {
+      const news = add(held);
+      told = new Set(held.map(keyOf));
+      return {
+        leased: news.filter(({ state }) => state === ItemState.leased),
+        ending: news.filter(({ state }) => state === ItemState.ending),
+      };
+    },
+  };
 }
 
 function refOf(run: KnownRun, name: string): ActionRef {
@@ -158,8 +174,9 @@ function leasedAction(item: LeasedItem, run: KnownRun, taskSpec: Uint8Array): Le
 }
 
 /** Rung by anybody at any time; what rings during the work is answered in the next round. */
-function doorbell(signal: AbortSignal) {
+function doorbell(signal: AbortSignal, recheckMs: number) {
   let rung = fullHint;
+  let recheck = false;
   let wake: (() => void) | undefined;
   let later: NodeJS.Timeout | undefined;
   const ring = (hint: QueueHint) => {
@@ -170,7 +187,11 @@ function doorbell(signal: AbortSignal) {
     };
     wake?.();
   };
-  const recheck = setInterval(() => ring(fullHint), RECHECK_MS);
+  // Another replica may have been lost with a notification in its hands: look by oneself now and then.
+  const rechecks = setInterval(() => {
+    recheck = true;
+    ring(fullHint);
+  }, recheckMs);
   const stop = () => wake?.();
   signal.addEventListener("abort", stop);
   return {
@@ -180,10 +201,11 @@ function doorbell(signal: AbortSignal) {
       clearTimeout(later);
       if (ms !== null) later = setTimeout(() => ring({ work: true, retries: true, endings: false }), Math.max(ms, 1));
     },
-    answer(): QueueHint {
-      const hint = rung;
+    answer(): { hint: QueueHint; recheck: boolean } {
+      const answer = { hint: rung, recheck };
       rung = noHint;
-      return hint;
+      recheck = false;
+      return answer;
     },
     async wait(): Promise<void> {
       if (rung.work || rung.retries || rung.endings || signal.aborted) return;
@@ -193,7 +215,7 @@ function doorbell(signal: AbortSignal) {
       wake = undefined;
     },
     close() {
-      clearInterval(recheck);
+      clearInterval(rechecks);
       clearTimeout(later);
       signal.removeEventListener("abort", stop);
     },

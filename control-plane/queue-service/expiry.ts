@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Database } from "@flyte-ts/platform/postgres";
 import type { ChangeBus } from "../state-service/bus.ts";
-import type { StateWriter } from "../state-service/state-writer.ts";
+import type { StateWriter } from "../state-service/index.ts";
 import { dueItems, nextTimes } from "./store.ts";
 
 export interface ExpiryOptions {
@@ -24,7 +24,6 @@ export async function watchExpiry(
 ): Promise<void> {
   while (!signal.aborted) {
     // A new limit may be nearer than the one we sleep towards, so commits that touch the queue end the sleep.
-    const woken = new AbortController();
     let touched = false;
     const unsubscribe = bus.onQueue(() => {
       touched = true;
@@ -38,7 +37,7 @@ export async function watchExpiry(
     } catch (error) {
       onError(error);
     }
-    await nap(delay, () => touched, AbortSignal.any([signal, woken.signal]));
+    await nap(delay, () => touched, signal);
     unsubscribe();
   }
 }

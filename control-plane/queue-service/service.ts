@@ -4,7 +4,7 @@ import type { QueueService } from "@flyte-ts/contract/flyteidl2/workflow/queue_s
 import { ROOT_ACTION } from "@flyte-ts/core";
 import type { ObjectStore } from "@flyte-ts/platform/object-store";
 import { identityOf } from "../identity-service/index.ts";
-import type { Aborts } from "../state-service/aborts.ts";
+import type { Aborts } from "../state-service/index.ts";
 import type { Enqueue } from "./enqueue.ts";
 import { enqueueItem } from "./wire-action.ts";
 
