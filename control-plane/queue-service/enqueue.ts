@@ -15,6 +15,7 @@ import {
 } from "@flyte-ts/core";
 import type { Database, Sql } from "@flyte-ts/platform/postgres";
 import { entryKey, findEntries, isFresh, lockKeys } from "../cache-service/index.ts";
+import { mayBeOneItemsFault, retryingTransaction } from "../retrying-transaction.ts";
 import { type KnownRun, type RunCache, runKey } from "../run-service/run-cache.ts";
 import { insertRuns, type NewRun, type RunName } from "../run-service/store.ts";
 import type { ChangeBus } from "../state-service/bus.ts";
@@ -22,7 +23,14 @@ import { type ActionChange, insertActions, readActions } from "../state-service/
 import { withCommit } from "../with-commit.ts";
 import { type Admitted, type CacheVerdict, newRows, type WireAction } from "./new-action.ts";
 import type { KnownSpec, SpecCache } from "./specs.ts";
-import { cacheHolders, insertItems, shareLiveParents } from "./store.ts";
+import {
+  cacheHolders,
+  ItemState,
+  insertItems,
+  lockCacheWaiters,
+  promoteCacheWaiters,
+  shareLiveParents,
+} from "./store.ts";
 
 export interface EnqueueItem {
   /** An existing run by name, or a run that begins with this action. */
@@ -65,10 +73,11 @@ export function enqueue(options: EnqueueOptions): Enqueue {
   const { database, bus, specs, runs, clock = systemClock, batch = 256 } = options;
 
   async function commit(items: readonly EnqueueItem[]): Promise<readonly Outcome<Enqueued>[]> {
-    const sent = await database.transaction((sql) => send(sql, items));
+    const sent = await retryingTransaction(database, (sql) => send(sql, items));
     specs.remember(sent.newSpecs);
     const changes = await sent.changes;
-    if (changes.length > 0) bus.publish(changes, enqueued);
+    // Also when nothing was new: a lease passes by the rows that we held, so whoever leases must look again.
+    bus.publish(changes, enqueued);
     return outcomes(items, sent, changes, await sent.live);
   }
 
@@ -94,6 +103,14 @@ export function enqueue(options: EnqueueOptions): Enqueue {
     const changes = rows.actions.length > 0 ? insertActions(sql, rows.actions) : Promise.resolve([]);
     withCommit(changes);
     if (rows.items.length > 0) withCommit(insertItems(sql, rows.items));
+    // The holder of a place in line may not have been written after all: it existed, or its parent is over.
+    const lines = rows.items.flatMap(({ state, cacheKey }) =>
+      state === ItemState.waitsForCache && cacheKey ? [cacheKey] : [],
+    );
+    if (lines.length > 0) {
+      withCommit(lockCacheWaiters(sql, lines));
+      withCommit(promoteCacheWaiters(sql, lines));
+    }
     if (rows.actions.length > 0) withCommit(bus.notify(sql, rows.actions, enqueued));
     return { known, admitted, live, changes, newSpecs: [...newSpecs.values()] };
   }
@@ -134,13 +151,7 @@ export function enqueue(options: EnqueueOptions): Enqueue {
       // Of two new runs with one name in a group the first wins, as it would in two groups.
       else if (!fresh.has(runKey(item.run.run))) fresh.set(runKey(item.run.run), item);
     }
-    if (fresh.size > 0) {
-      const wanted = [...fresh.values()].flatMap(({ run }) => (run.kind === "new" ? [run.run] : []));
-      for (const row of await insertRuns(sql, wanted)) {
-        const item = fresh.get(runKey(row));
-        if (item) result.set(item, runs.describe(row));
-      }
-    }
+    // Before new runs are written: what is read here is remembered, and those may still be rolled back.
     if (names.length > 0) {
       const found = await runs.byName(sql, names);
       for (const item of items) {
@@ -148,10 +159,21 @@ export function enqueue(options: EnqueueOptions): Enqueue {
         if (run) result.set(item, run);
       }
     }
+    if (fresh.size > 0) {
+      const wanted = [...fresh.values()].flatMap(({ run }) => (run.kind === "new" ? [run.run] : []));
+      for (const row of await insertRuns(sql, wanted)) {
+        const item = fresh.get(runKey(row));
+        if (item) result.set(item, runs.describe(row));
+      }
+    }
     return result;
   }
 
-  const commits: GroupCommit<EnqueueItem, Enqueued> = groupCommit({ commit, maxItems: batch });
+  const commits: GroupCommit<EnqueueItem, Enqueued> = groupCommit({
+    commit,
+    maxItems: batch,
+    blames: mayBeOneItemsFault,
+  });
   return { submit: (item) => commits.submit(item), drained: () => commits.drained() };
 }
 

@@ -15,6 +15,7 @@ export interface LeasedItem extends ItemKey {
   runOutputBase: string;
   createdAt: Date;
   startedAt: Date | null;
+  abortReason: string | null;
 }
 
 export interface Admission {
@@ -29,7 +30,8 @@ const eligible = `state = 0 and accelerator = any($2::text[]) and ($3::text[] is
           and (not_before is null or not_before <= clock_timestamp())`;
 const leased = `q.run_id as "runId", q.name, q.state, q.attempt, q.epoch, a.parent, a.task_type as "taskType",
   a.group_name as "groupName", a.spec_digest as "specDigest", a.input_uri as "inputUri",
-  a.run_output_base as "runOutputBase", a.created_at as "createdAt", a.started_at as "startedAt"`;
+  a.run_output_base as "runOutputBase", a.created_at as "createdAt", a.started_at as "startedAt",
+  a.abort_reason as "abortReason"`;
 const withAction = `join actions a on a.run_id = q.run_id and a.name = q.name`;
 
 /**

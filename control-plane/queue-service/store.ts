@@ -30,6 +30,7 @@ export interface NewItem extends ItemKey {
 }
 
 export interface LockedItem extends ItemKey {
+  parent: string | null;
   state: number;
   attempt: number;
   epoch: bigint;
@@ -38,7 +39,7 @@ export interface LockedItem extends ItemKey {
   enqueuedAt: Date;
 }
 
-const lockedColumns = `run_id as "runId", name, state, attempt, epoch, cluster, cache_key as "cacheKey", enqueued_at as "enqueuedAt"`;
+const lockedColumns = `run_id as "runId", name, parent, state, attempt, epoch, cluster, cache_key as "cacheKey", enqueued_at as "enqueuedAt"`;
 const keyList = `(select * from unnest($1::bigint[], $2::text[]))`;
 
 function arrays(keys: readonly ItemKey[]): [bigint[], string[]] {
@@ -187,10 +188,16 @@ export async function lockCacheWaiters(sql: Sql, cacheKeys: readonly string[]): 
   return rows.sort((a, b) => a.enqueuedAt.getTime() - b.enqueuedAt.getTime());
 }
 
-export async function makePending(sql: Sql, keys: readonly ItemKey[]): Promise<void> {
-  await sql.query({
-    name: "make-pending",
-    text: `update queue_items set state = 0 where (run_id, name) in ${keyList}`,
-    values: arrays(keys),
+/** Gives the oldest of those who wait for an entry that nobody computes the turn to compute it; the number of them. */
+export async function promoteCacheWaiters(sql: Sql, cacheKeys: readonly string[]): Promise<number> {
+  const { rowCount } = await sql.query({
+    name: "promote-cache-waiters",
+    text: `update queue_items set state = 0 where (run_id, name) in (
+        select distinct on (w.cache_key) w.run_id, w.name from queue_items w
+        where w.cache_key = any($1::text[]) and w.state = 4
+          and not exists (select from queue_items h where h.cache_key = w.cache_key and h.state in (0, 1))
+        order by w.cache_key, w.id)`,
+    values: [cacheKeys],
   });
+  return rowCount;
 }

@@ -39,6 +39,8 @@ export type Replica = Awaited<ReturnType<typeof openReplica>>;
 export interface EngineOptions {
   clock?: Clock;
   systemRetries?: number;
+  /** How often a cluster's connection looks at all that is held. */
+  recheckMs?: number;
 }
 
 export interface Engine {
@@ -64,7 +66,7 @@ export async function engine(t: TestScope, options: EngineOptions = {}): Promise
   const folder = await mkdtemp(join(tmpdir(), "flyte-ts-engine-"));
   const opened = await openObjectStore({
     folder,
-    sync: "off",
+    sync: "none",
     publicUrl: () => "http://127.0.0.1:9",
     credentials: { accessKeyId: "test", secretAccessKey: "not a secret" },
   });
@@ -101,7 +103,11 @@ export async function engine(t: TestScope, options: EngineOptions = {}): Promise
   };
 }
 
-async function openReplica(database: Database, objects: ObjectStore, { clock, systemRetries = 2 }: EngineOptions) {
+async function openReplica(
+  database: Database,
+  objects: ObjectStore,
+  { clock, systemRetries = 2, recheckMs }: EngineOptions,
+) {
   const errors: unknown[] = [];
   const onError = (error: unknown) => void errors.push(error);
   const timed = clock ? { clock } : {};
@@ -110,7 +116,7 @@ async function openReplica(database: Database, objects: ObjectStore, { clock, sy
   const runs = runCache();
   const queue = enqueue({ database, bus, specs, runs, ...timed });
   const writer = stateWriter({ database, bus, specs, ...timed });
-  const link = clusterLink({ database, bus, specs, runs, writer });
+  const link = clusterLink({ database, bus, specs, runs, writer, ...(recheckMs !== undefined && { recheckMs }) });
   const abort = aborts({ database, runs, writer });
   const signal = signals({ database, writer, conditionOf });
   const updates = updateStreams({ database, bus, runs });
@@ -130,7 +136,10 @@ async function openReplica(database: Database, objects: ObjectStore, { clock, sy
       RunService,
       runService({ database, bus, runs, reader, createRun: create, aborts: abort, signals: signal, identities }),
     );
-    service(ActionsService, actionsService({ database, queue, runs, aborts: abort, signals: signal, updates, objects }));
+    service(
+      ActionsService,
+      actionsService({ database, queue, runs, aborts: abort, signals: signal, updates, objects }),
+    );
   });
   const stopped = new AbortController();
   let expiry: Promise<void> | undefined;
@@ -188,7 +197,12 @@ export async function queueRows(database: Database): Promise<Map<string, QueueRo
 
 /** Live actions under ones that are over, and live actions without a row in the queue, or rows without a live action. */
 export async function inconsistencies(database: Database): Promise<string[]> {
-  const { rows } = await database.query<{ name: string; phase: number; parentPhase: number | null; state: number | null }>({
+  const { rows } = await database.query<{
+    name: string;
+    phase: number;
+    parentPhase: number | null;
+    state: number | null;
+  }>({
     text: `select coalesce(a.name, q.name) as name, a.phase, p.phase as "parentPhase", q.state
       from actions a left join actions p on p.run_id = a.run_id and p.name = a.parent
       full join queue_items q on q.run_id = a.run_id and q.name = a.name`,

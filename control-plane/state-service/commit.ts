@@ -1,19 +1,15 @@
 /** One group of intents in one transaction: lock, decide, write. No clock and no waiting in here. */
 import { toBinary } from "@bufbuild/protobuf";
-import { CatalogCacheStatus } from "@flyte-ts/contract/flyteidl2/core/catalog_pb.ts";
 import { type AttemptReport, AttemptReportSchema } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
-import { ActionPhase, dueAt, isTerminal } from "@flyte-ts/core";
+import { dueAt, isTerminal } from "@flyte-ts/core";
 import type { Sql } from "@flyte-ts/platform/postgres";
-import { type CacheEntry, putEntries } from "../cache-service/index.ts";
 import { noPolicy, requireSpec, type SpecCache } from "../queue-service/specs.ts";
 import {
   deleteItems,
   ItemState,
   type LockedItem,
-  lockCacheWaiters,
   lockDescendants,
   lockItems,
-  makePending,
   markEnding,
   type Requeue,
   requeueItems,
@@ -22,17 +18,17 @@ import {
 import { withCommit } from "../with-commit.ts";
 import type { QueueHint } from "./bus.ts";
 import { decide, type Working } from "./decide.ts";
+import { settleCache } from "./settle-cache.ts";
 import type { Intent, IntentResult } from "./state-writer.ts";
 import {
   type ActionChange,
   type ActionEventRow,
   type ActionKey,
-  type ActionMove,
   abortActions,
   insertEvents,
   lockActions,
-  moveActions,
 } from "./store.ts";
+import { writeMoves } from "./write-moves.ts";
 
 export interface CommitContext {
   sql: Sql;
@@ -122,23 +118,6 @@ function mayEndAction(intent: Intent): boolean {
   return intent.kind !== "report" || intent.report.transitions.some(({ phase }) => isTerminal(phase));
 }
 
-/** Sends the moves and gives what the actions are after them. */
-function write(sql: Sql, moved: readonly Working[]): ActionChange[] {
-  if (moved.length === 0) return [];
-  const moves = moved.map(({ action, move }): ActionMove => {
-    const { runId, name, version, attempts, userFailures, systemFailures, phase } = action;
-    const { outputUri, error, value, cacheStatus, startedAt } = action;
-    const now = { runId, name, version, attempts, userFailures, systemFailures, phase };
-    const kept = { outputUri, error, value, cacheStatus, startedAt };
-    return { ...now, ...kept, signalledBy: "", abortReason: null, abortedBy: "", endedAt: null, ...move };
-  });
-  withCommit(moveActions(sql, moves));
-  return moved.map(({ action, move }): ActionChange => {
-    const { runId, name, parent, kind, phase, version, outputUri, error, value } = { ...action, ...move };
-    return { runId, name, parent, kind, phase, version: version + 1, outputUri, error, value };
-  });
-}
-
 /** What the decisions mean for the queue. */
 interface QueuePlan {
   gone: ActionKey[];
@@ -177,7 +156,7 @@ async function apply(
   events: readonly ActionEventRow[],
 ): Promise<{ changes: ActionChange[]; hint: QueueHint }> {
   const { gone, ending, requeue, due, ended } = planQueue(work.values(), now);
-  const changes = write(
+  const changes = writeMoves(
     sql,
     [...work.values()].filter((working) => working.move),
   );
@@ -187,14 +166,18 @@ async function apply(
   if (gone.length > 0) withCommit(deleteItems(sql, gone));
   if (ending.length > 0) withCommit(markEnding(sql, ending));
   const below = lockedBelow.length > 0 ? await liveBelow(sql, ended) : [];
-  if (below.length > 0) changes.push(...(await abortBelow(sql, below, work, now)));
-  const freed = await settleCache(sql, ended, changes, now);
+  if (below.length > 0) changes.push(...(await abortBelow(sql, below, ended, now)));
+  const { hits, freed } = await settleCache(sql, ended, below, now);
+  changes.push(...hits);
   // A row that goes may free its own slot, or give its waiting parent's back: only rows with slots matter.
   const slotsMoved = [...work.values()].some(
     ({ queue, policy }) => queue && queue.kind !== "running" && policy.slots > 0,
   );
+  // A lease passes by rows that are locked: what we held while it was pending must be looked at again.
+  const held = [...work.values()].flatMap(({ item }) => item ?? []).concat(lockedBelow);
+  const passedBy = held.some(({ state }) => state === ItemState.pending);
   const hint = {
-    work: freed || slotsMoved || requeue.length > 0,
+    work: freed || slotsMoved || requeue.length > 0 || passedBy,
     retries: requeue.some(({ delayMs }) => delayMs > 0),
     endings: ending.length > 0 || below.length > 0,
   };
@@ -218,77 +201,29 @@ async function liveBelow(sql: Sql, ended: readonly Working[]): Promise<LockedIte
 async function abortBelow(
   sql: Sql,
   below: readonly LockedItem[],
-  work: ReadonlyMap<string, Working>,
+  ended: readonly Working[],
   now: Date,
 ): Promise<ActionChange[]> {
-  const reasons = new Map([...work.values()].map(({ action, move }) => [action.runId, move?.abortReason]));
+  const tops = new Map(ended.map((working) => [keyOf(working.action), working]));
+  const between = new Map(below.map((item) => [keyOf(item), item]));
+  /** The nearest ended action above: a descendant shares its reason. */
+  function topOf(item: LockedItem): Working | undefined {
+    for (let at: LockedItem | undefined = item; at?.parent; ) {
+      const key: string = keyOf({ runId: at.runId, name: at.parent });
+      const top = tops.get(key);
+      if (top) return top;
+      at = between.get(key);
+    }
+    return undefined;
+  }
   const changes: ActionChange[] = [];
-  for (const [runId, items] of Map.groupBy(below, (item) => item.runId)) {
-    const reason = reasons.get(runId) ?? "its parent action ended";
-    changes.push(...(await abortActions(sql, items, { reason, by: "", at: now })));
+  for (const [top, items] of Map.groupBy(below, topOf)) {
+    const reason = top?.move?.abortReason ?? "its parent action ended";
+    changes.push(...(await abortActions(sql, items, { reason, by: top?.move?.abortedBy ?? "", at: now })));
   }
   const leased = below.filter((item) => item.state === ItemState.leased);
   const others = below.filter((item) => item.state !== ItemState.leased);
   if (leased.length > 0) await markEnding(sql, leased);
   if (others.length > 0) await deleteItems(sql, others);
   return changes;
-}
-
-/** Stores results that others may reuse, and gives those that waited for one their result, or the turn to compute it. */
-async function settleCache(sql: Sql, ended: readonly Working[], changes: ActionChange[], now: Date): Promise<boolean> {
-  const cached = ended.filter(
-    ({ action }) => action.cacheKey !== "" && action.cacheStatus !== CatalogCacheStatus.CACHE_HIT,
-  );
-  if (cached.length === 0) return false;
-  const entries: CacheEntry[] = cached
-    .filter(({ move }) => move?.phase === ActionPhase.SUCCEEDED && move.outputUri)
-    .map(({ action, move }) => ({
-      key: action.cacheKey,
-      outputUri: move?.outputUri ?? "",
-      sourceRun: action.runId,
-      sourceAction: action.name,
-      sourceAttempt: action.attempts,
-    }));
-  if (entries.length > 0) await putEntries(sql, entries);
-
-  const serialized = cached.flatMap(({ item }) => (item?.cacheKey ? [item.cacheKey] : []));
-  if (serialized.length === 0) return false;
-  const waiters = await lockCacheWaiters(sql, serialized);
-  if (waiters.length === 0) return false;
-  const hits = waiters.flatMap((item) => {
-    const entry = entries.find(({ key }) => key === item.cacheKey);
-    return entry ? [{ item, entry }] : [];
-  });
-  if (hits.length > 0) {
-    const rows = new Map(
-      (
-        await lockActions(
-          sql,
-          hits.map(({ item }) => item),
-        )
-      ).map((row) => [keyOf(row), row]),
-    );
-    const moved = hits.flatMap(({ item, entry }): Working[] => {
-      const action = rows.get(keyOf(item));
-      if (!action) return [];
-      const hit = {
-        phase: ActionPhase.SUCCEEDED,
-        outputUri: entry.outputUri,
-        cacheStatus: CatalogCacheStatus.CACHE_HIT,
-      };
-      return [{ action, item, policy: noPolicy, move: { ...hit, endedAt: now } }];
-    });
-    changes.push(...write(sql, moved));
-    await deleteItems(
-      sql,
-      hits.map(({ item }) => item),
-    );
-  }
-  const next = new Map<string, LockedItem>();
-  for (const item of waiters) {
-    if (item.cacheKey && !hits.some((hit) => hit.item === item) && !next.has(item.cacheKey))
-      next.set(item.cacheKey, item);
-  }
-  if (next.size > 0) await makePending(sql, [...next.values()]);
-  return true;
 }

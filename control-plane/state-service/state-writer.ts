@@ -7,6 +7,7 @@ import type { AttemptReport } from "@flyte-ts/contract/flytets/cluster/v1/cluste
 import { type Clock, type GroupCommit, groupCommit, type Outcome, systemClock } from "@flyte-ts/core";
 import type { Database } from "@flyte-ts/platform/postgres";
 import type { SpecCache } from "../queue-service/specs.ts";
+import { mayBeOneItemsFault, retryingTransaction } from "../retrying-transaction.ts";
 import { withCommit } from "../with-commit.ts";
 import type { ChangeBus } from "./bus.ts";
 import { commitIntents } from "./commit.ts";
@@ -44,8 +45,9 @@ export function stateWriter({
 }: StateWriterOptions): StateWriter {
   const commits: GroupCommit<Intent, IntentResult> = groupCommit({
     maxItems: batch,
+    blames: mayBeOneItemsFault,
     async commit(intents): Promise<readonly Outcome<IntentResult>[]> {
-      const done = await database.transaction(async (sql) => {
+      const done = await retryingTransaction(database, async (sql) => {
         const effects = await commitIntents({ sql, specs, now: clock.now() }, intents);
         const { work, retries, endings } = effects.hint;
         if (effects.changes.length > 0 || effects.reported.length > 0 || work || retries || endings) {

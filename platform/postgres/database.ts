@@ -9,7 +9,7 @@
  * ```
  */
 import pg from "pg";
-import { TransactionRolledBackError, toDatabaseError } from "./errors.ts";
+import { isAfterFailure, TransactionRolledBackError, toDatabaseError } from "./errors.ts";
 import { openListener } from "./listener.ts";
 import { columnTypes } from "./types.ts";
 
@@ -163,10 +163,12 @@ export function openDatabase(options: DatabaseOptions): Database {
     } catch (error) {
       if (error instanceof TransactionRolledBackError) throw error;
       open = false;
+      // Whoever waits may see only that the transaction had failed before; what failed it is the first one that was sent.
+      const cause = isAfterFailure(error) ? await firstFailure(sent) : error;
       await Promise.allSettled(sent);
       const lost = committing || !(await rolledBack(client));
       client.release(lost);
-      throw toDatabaseError(error, { duringCommit: committing });
+      throw toDatabaseError(cause, { duringCommit: committing });
     }
   }
 

@@ -78,6 +78,11 @@ export function toDatabaseError(error: unknown, options: { duringCommit?: boolea
   return new DatabaseUnavailableError(reason, { cause: error, maybeCommitted: options.duringCommit ?? false });
 }
 
+/** A statement was not tried because one before it in its transaction had failed (25P02). */
+export function isAfterFailure(error: unknown): boolean {
+  return codeOf(error) === "25P02";
+}
+
 /** A row with this key exists already (23505). */
 export function isUniqueViolation(error: unknown): boolean {
   return codeOf(error) === "23505";

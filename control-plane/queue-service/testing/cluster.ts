@@ -1,6 +1,10 @@
 /** A cluster whose executor does what the test says: it leases by the link and reports when told. */
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { ExecutionErrorSchema } from "@flyte-ts/contract/flyteidl2/core/execution_pb.ts";
+import {
+  ContainerError_Kind,
+  ExecutionError_ErrorKind,
+  ExecutionErrorSchema,
+} from "@flyte-ts/contract/flyteidl2/core/execution_pb.ts";
 import {
   type AbortOrder,
   AttemptReportSchema,
@@ -47,8 +51,13 @@ export interface Failure {
 }
 
 export function failure({ kind = "user", message = "it broke", recoverable = true }: Failure = {}): Uint8Array {
-  const error = { code: "Broken", message, kind: kind === "user" ? 1 : 2, recoverability: recoverable ? 1 : 0 };
-  return toBinary(ExecutionErrorSchema, create(ExecutionErrorSchema, error));
+  const error = create(ExecutionErrorSchema, {
+    code: "Broken",
+    message,
+    kind: kind === "user" ? ExecutionError_ErrorKind.USER : ExecutionError_ErrorKind.SYSTEM,
+    recoverability: recoverable ? ContainerError_Kind.RECOVERABLE : ContainerError_Kind.NON_RECOVERABLE,
+  });
+  return toBinary(ExecutionErrorSchema, error);
 }
 
 export async function connectCluster(link: ClusterLink, options: ClusterOptions): Promise<TestCluster> {

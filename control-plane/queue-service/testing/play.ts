@@ -140,9 +140,7 @@ export function play({ runs, actions }: Clients, database: Database) {
     },
     async signal(run: RunIdentifier, name: string, value: boolean | string): Promise<void> {
       const primitive =
-        typeof value === "boolean"
-          ? { case: "boolean" as const, value }
-          : { case: "stringValue" as const, value };
+        typeof value === "boolean" ? { case: "boolean" as const, value } : { case: "stringValue" as const, value };
       const literal = create(LiteralSchema, {
         value: { case: "scalar", value: { value: { case: "primitive", value: { value: primitive } } } },
       });
