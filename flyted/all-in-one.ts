@@ -86,6 +86,7 @@ async function start({ config, log, onStep = () => {} }: AllInOneOptions, parts:
     projects: config.projects,
     domains: config.domains.map((id) => ({ id, name: id.charAt(0).toUpperCase() + id.slice(1) })),
     systemRetries: config.retries.systemFailures,
+    tracer: telemetry.tracer,
     onPhase: telemetry.phase,
   });
   parts.push(() => control.close());

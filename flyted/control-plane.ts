@@ -61,7 +61,8 @@ import { notFound } from "@flyte-ts/core";
 import type { ActionDirectory } from "@flyte-ts/data-plane/data-proxy";
 import type { ObjectStore } from "@flyte-ts/platform/object-store";
 import type { Database } from "@flyte-ts/platform/postgres";
-import type { Logger } from "@flyte-ts/platform/telemetry";
+import { type Logger, noTracer, type Tracer } from "@flyte-ts/platform/telemetry";
+import { tracedLink, tracedQueue } from "./traced-path.ts";
 
 export interface ControlPlaneOptions {
   database: Database;
@@ -73,6 +74,7 @@ export interface ControlPlaneOptions {
   domains: readonly DomainConfig[];
   /** Attempts that the system may lose before an action fails. */
   systemRetries: number;
+  tracer?: Tracer;
   /** An action came into a phase by a commit of this replica. */
   onPhase?(phase: number): void;
 }
@@ -89,7 +91,7 @@ export interface ControlPlane {
 }
 
 export async function controlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { database, objects, log, identity, domains, systemRetries } = options;
+  const { database, objects, log, identity, domains, systemRetries, tracer = noTracer } = options;
   await seedProjects(database, options.projects);
 
   const bus = changeBus({
@@ -101,9 +103,9 @@ export async function controlPlane(options: ControlPlaneOptions): Promise<Contro
   });
   const specs = specCache({ systemRetries });
   const runs = runCache();
-  const queue = enqueue({ database, bus, specs, runs });
+  const queue = tracedQueue(enqueue({ database, bus, specs, runs }), tracer);
   const writer = stateWriter({ database, bus, specs });
-  const link = clusterLink({ database, bus, specs, runs, writer });
+  const link = tracedLink(clusterLink({ database, bus, specs, runs, writer }), tracer);
   const abort = aborts({ database, runs, writer });
   const signal = signals({ database, writer, conditionOf });
   const updates = updateStreams({ database, bus, runs });

@@ -64,6 +64,7 @@ create table runs (
   unique (project, domain, name)
 );
 create index runs_by_time on runs (project, domain, created_at desc, id desc);
+create index runs_everywhere on runs (created_at desc, id desc);
 create index runs_by_label on runs using gin (labels jsonb_path_ops);
 
 -- state-service: the one writer of phases.
@@ -107,6 +108,7 @@ create table actions (
 -- The parent comes first, so that this index is never mistaken for a way to find one action by (run_id, name): without
 -- statistics, as in a new database, PostgreSQL takes both for equally good.
 create index actions_by_parent on actions (parent, run_id, name);
+create index actions_roots_by_task on actions (task_project, task_domain, task_name, run_id desc) where name = 'a0';
 
 create table action_events (
   id bigint generated always as identity,
