@@ -23,7 +23,7 @@ export function kill(pid: number, signal: NodeJS.Signals): void {
 }
 
 /** Live processes that work in `folder` or below. */
-export async function processesIn(folder: string): Promise<number[]> {
+export async function processesWithin(folder: string): Promise<number[]> {
   const found: number[] = [];
   for (const name of await readdir("/proc").catch(() => [] as string[])) {
     if (!/^\d+$/.test(name)) continue;

@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { kill, postgresPid, processesIn } from "./processes.ts";
+import { kill, postgresPid, processesWithin } from "./processes.ts";
 import { waitFor } from "./wait.ts";
 
 const program = fileURLToPath(new URL("../../user-plane/cli/main.ts", import.meta.url));
@@ -100,9 +100,13 @@ export async function startServer(t: Scope, options: ServerOptions = {}): Promis
       await server.start();
     },
   };
+  // A test file that breaks outside of its tests runs no hooks.
+  const lastResort = () => running && kill(running.pid, "SIGTERM");
+  process.once("exit", lastResort);
   t.after(async () => {
+    process.off("exit", lastResort);
     await server.stop();
-    for (const pid of await processesIn(dataDir)) kill(pid, "SIGKILL");
+    for (const pid of await processesWithin(dataDir)) kill(pid, "SIGKILL");
     if (t.error) t.diagnostic?.(`the server's last words:\n${(await server.log()).slice(-6000)}`);
     await rm(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   });
