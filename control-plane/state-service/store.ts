@@ -40,6 +40,8 @@ export interface ActionChange extends ActionKey {
   kind: number;
   phase: number;
   version: number;
+  attempts: number;
+  runOutputBase: string;
   outputUri: string;
   error: Uint8Array | null;
   value: Uint8Array | null;
@@ -47,7 +49,6 @@ export interface ActionChange extends ActionKey {
 
 /** A row of `actions` as decisions need it. */
 export interface LockedAction extends ActionChange {
-  attempts: number;
   userFailures: number;
   systemFailures: number;
   specDigest: Uint8Array | null;
@@ -59,7 +60,6 @@ export interface LockedAction extends ActionChange {
 
 /** A row of `actions` whole, as reads show it. */
 export interface ActionRow extends NewAction, ActionChange {
-  attempts: number;
   signalledBy: string;
   abortReason: string | null;
   abortedBy: string;
@@ -83,11 +83,12 @@ export interface ActionMove extends ActionKey {
   endedAt: Date | null;
 }
 
-const changeColumns = `run_id as "runId", name, parent, kind, phase, version, output_uri as "outputUri", error, value`;
+const changeColumns = `run_id as "runId", name, parent, kind, phase, version, attempts,
+  run_output_base as "runOutputBase", output_uri as "outputUri", error, value`;
 const rowColumns = `${changeColumns}, spec_digest as "specDigest", detail, task_project as "taskProject",
   task_domain as "taskDomain", task_name as "taskName", task_version as "taskVersion", task_type as "taskType",
   short_name as "shortName", environment_name as "environmentName", group_name as "groupName", input_uri as "inputUri",
-  run_output_base as "runOutputBase", attempts, cache_key as "cacheKey", cache_status as "cacheStatus",
+  cache_key as "cacheKey", cache_status as "cacheStatus",
   signalled_by as "signalledBy", abort_reason as "abortReason", aborted_by as "abortedBy", created_at as "createdAt",
   started_at as "startedAt", ended_at as "endedAt"`;
 
@@ -128,7 +129,7 @@ export async function insertActions(sql: Sql, actions: readonly NewAction[]): Pr
 export async function lockActions(sql: Sql, keys: readonly ActionKey[]): Promise<LockedAction[]> {
   const { rows } = await sql.query<LockedAction>({
     name: "lock-actions",
-    text: `select ${changeColumns}, attempts, user_failures as "userFailures", system_failures as "systemFailures",
+    text: `select ${changeColumns}, user_failures as "userFailures", system_failures as "systemFailures",
         spec_digest as "specDigest", cache_key as "cacheKey", cache_status as "cacheStatus", created_at as "createdAt",
         started_at as "startedAt"
       from actions where (run_id, name) in (select * from unnest($1::bigint[], $2::text[]))

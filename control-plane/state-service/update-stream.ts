@@ -3,6 +3,7 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import type { ActionIdentifier } from "@flyte-ts/contract/flyteidl2/common/identifier_pb.ts";
 import { type ExecutionError, ExecutionErrorSchema } from "@flyte-ts/contract/flyteidl2/core/execution_pb.ts";
 import { type Literal, LiteralSchema } from "@flyte-ts/contract/flyteidl2/core/literals_pb.ts";
+import { ActionType } from "@flyte-ts/contract/flyteidl2/workflow/run_definition_pb.ts";
 import {
   type ActionUpdate,
   ActionUpdateSchema,
@@ -45,6 +46,11 @@ export function updateStreams({ database, bus, runs }: UpdateStreamsOptions): Up
   };
 }
 
+/** Where the current attempt of a task writes; clients want to know before there is anything. */
+function attemptFolder({ kind, name, attempts, runOutputBase }: ActionChange): string {
+  return kind === ActionType.TASK ? `${runOutputBase.replace(/\/$/, "")}/${name}/${attempts}` : "";
+}
+
 function update(parent: ActionIdentifier, change: ActionChange): ActionUpdate {
   const error: ExecutionError | undefined = change.error ? fromBinary(ExecutionErrorSchema, change.error) : undefined;
   const value: Literal | undefined = change.value ? fromBinary(LiteralSchema, change.value) : undefined;
@@ -52,7 +58,7 @@ function update(parent: ActionIdentifier, change: ActionChange): ActionUpdate {
     // The caller's own run id: it may name an organization, which is no part of any key here.
     actionId: { ...(parent.run && { run: parent.run }), name: change.name },
     phase: change.phase as ActionPhase,
-    outputUri: change.outputUri,
+    outputUri: change.outputUri || attemptFolder(change),
     ...(error && { error }),
     ...(value && { value }),
   });

@@ -16,7 +16,8 @@ export function writeMoves(sql: Sql, moved: readonly Pick<Working, "action" | "m
   });
   withCommit(moveActions(sql, moves));
   return moved.map(({ action, move }): ActionChange => {
-    const { runId, name, parent, kind, phase, version, outputUri, error, value } = { ...action, ...move };
-    return { runId, name, parent, kind, phase, version: version + 1, outputUri, error, value };
+    const { runId, name, parent, kind, runOutputBase, version } = action;
+    const { phase, attempts, outputUri, error, value } = { ...action, ...move };
+    return { runId, name, parent, kind, phase, version: version + 1, attempts, runOutputBase, outputUri, error, value };
   });
 }
