@@ -17,7 +17,7 @@ import { ActionsService } from "@flyte-ts/contract/flyteidl2/actions/actions_ser
 import { RunService } from "@flyte-ts/contract/flyteidl2/workflow/run_service_pb.ts";
 import { type Clock, isTerminal, notFound } from "@flyte-ts/core";
 import { type ObjectStore, openObjectStore } from "@flyte-ts/platform/object-store";
-import { type Database, openDatabase } from "@flyte-ts/platform/postgres";
+import { type Database, openDatabase, type Sql } from "@flyte-ts/platform/postgres";
 import { type TestScope, testDatabase } from "@flyte-ts/platform/postgres/testing.ts";
 import { actionsService } from "../actions-service/index.ts";
 import { describeIdentities } from "../identity-service/index.ts";
@@ -216,4 +216,44 @@ export async function inconsistencies(database: Database): Promise<string[]> {
     if (live && parentPhase !== null && isTerminal(parentPhase)) return [`${name} lives below an action that is over`];
     return [];
   });
+}
+
+/** How many statements wait for a lock just now. */
+export async function lockWaits(database: Database): Promise<number> {
+  const { rows } = await database.query<{ waits: number }>({
+    text: `select count(*)::int as waits from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`,
+  });
+  return rows[0]?.waits ?? 0;
+}
+
+/** A database whose transactions stop before their commit while the gate is closed; opens windows on purpose. */
+export function gated() {
+  let gate: { opened: PromiseWithResolvers<void>; reached: PromiseWithResolvers<Sql> } | undefined;
+  return {
+    wrap: (database: Database): Database => ({
+      ...database,
+      transaction: (body) =>
+        database.transaction(async (sql) => {
+          const result = await body(sql);
+          if (gate) {
+            const { opened, reached } = gate;
+            // Answered only after everything that was sent before: the rows are written and locked by then.
+            await sql.query({ text: "select 1" });
+            reached.resolve(sql);
+            await opened.promise;
+          }
+          return result;
+        }),
+    }),
+    close() {
+      gate = { opened: Promise.withResolvers(), reached: Promise.withResolvers() };
+    },
+    /** The transaction that stands at the closed gate. */
+    reached: (): Promise<Sql> => (gate ? gate.reached.promise : Promise.reject(new Error("the gate is open"))),
+    open() {
+      gate?.opened.resolve();
+      gate = undefined;
+    },
+  };
 }

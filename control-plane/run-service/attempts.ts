@@ -67,7 +67,9 @@ function closeLast(row: ActionRow, attempts: Map<number, ActionAttempt>): void {
   let last = attempts.get(row.attempts);
   if (!last) {
     last = create(ActionAttemptSchema, { attempt: row.attempts, phase: row.phase as ActionPhase });
-    last.startTime = toTimestamp(row.startedAt ?? row.createdAt);
+    // Until its cluster speaks, an attempt begins where the one before it ended.
+    const before = attempts.get(row.attempts - 1)?.endTime;
+    last.startTime = row.startedAt ? toTimestamp(row.startedAt) : (before ?? toTimestamp(row.createdAt));
     attempts.set(row.attempts, last);
   }
   last.cacheStatus = row.cacheStatus as CatalogCacheStatus;

@@ -2,6 +2,7 @@
  * CreateRun: resolves the task, stores the inputs, and enqueues the root action together with the run, in one commit. A
  * run that was answered exists and will be executed; a run that could not be stored is an error to the caller.
  */
+import { createHash } from "node:crypto";
 import { clone, create, toBinary } from "@bufbuild/protobuf";
 import type { ProjectIdentifier, RunIdentifier } from "@flyte-ts/contract/flyteidl2/common/identifier_pb.ts";
 import { RelationType } from "@flyte-ts/contract/flyteidl2/common/run_pb.ts";
@@ -72,8 +73,10 @@ export function createRun(options: CreateRunOptions): CreateRun {
     if (request.inputWrapper.case === "offloadedInputData") return request.inputWrapper.value;
     const given = request.inputWrapper.case === "inputs" ? request.inputWrapper.value : create(InputsSchema);
     const inputs = withDefaults(given, spec);
-    const uri = `${folder}/inputs`;
-    await objects.put(`${uri}/inputs.pb`, toBinary(InputsSchema, inputs));
+    const bytes = toBinary(InputsSchema, inputs);
+    // By content: the run's name may turn out to be taken, and then the inputs of that run must not have been touched.
+    const uri = `${folder}/inputs/${createHash("sha256").update(bytes).digest("hex").slice(0, 32)}`;
+    await objects.put(`${uri}/inputs.pb`, bytes);
     const ignored = spec.taskTemplate?.metadata?.cacheIgnoreInputVars ?? [];
     return { uri, inputsHash: inputsHash(inputs, ignored) };
   }

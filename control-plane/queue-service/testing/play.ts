@@ -62,6 +62,7 @@ export interface RunOptions {
 export interface ChildOptions {
   parent?: string;
   cacheKey?: string;
+  group?: string;
 }
 
 export interface Clients {
@@ -79,6 +80,7 @@ export function play({ runs, actions }: Clients, database: Database) {
     name: string,
     parent: string,
     spec: NonNullable<Parameters<typeof actions.enqueue>[0]["action"]>["spec"],
+    group = "",
   ): Promise<void> => {
     const base = `s3://flyte-data/${run.project}/${run.domain}/${run.name}`;
     await actions.enqueue({
@@ -87,6 +89,7 @@ export function play({ runs, actions }: Clients, database: Database) {
         parentActionName: parent,
         inputUri: `${base}/${name}/inputs.pb`,
         runOutputBase: base,
+        group,
         ...(spec && { spec }),
       },
     });
@@ -114,17 +117,15 @@ export function play({ runs, actions }: Clients, database: Database) {
       return { ...id, org: "test" };
     },
     async child(run: RunIdentifier, name: string, spec: TaskSpec, options: ChildOptions = {}): Promise<void> {
-      const { parent = ROOT_ACTION, cacheKey } = options;
+      const { parent = ROOT_ACTION, cacheKey, group } = options;
       const id = { org: "test", ...place, name: spec.taskTemplate?.id?.name ?? name, version: "1" };
-      await enqueue(run, name, parent, {
-        case: "task",
-        value: { id, spec, ...(cacheKey !== undefined && { cacheKey }) },
-      });
+      const value = { id, spec, ...(cacheKey !== undefined && { cacheKey }) };
+      await enqueue(run, name, parent, { case: "task", value }, group);
     },
     async trace(run: RunIdentifier, name: string, phase: ActionPhase, outputUri = "", parent = ROOT_ACTION) {
       await enqueue(run, name, parent, {
         case: "trace",
-        value: { name: "step", phase, ...(outputUri && { outputs: { outputUri } }) },
+        value: { name: "step", phase, spec: {}, ...(outputUri && { outputs: { outputUri } }) },
       });
     },
     async condition(run: RunIdentifier, name: string, options: { timeoutMs?: number; type?: SimpleType } = {}) {
