@@ -109,7 +109,7 @@ async function watch(wire: Wire): Promise<void> {
 /** `--keep`: the server goes on until the person has seen enough. */
 async function stay(signal: AbortSignal): Promise<void> {
   say(`\nThe server goes on:\n${kept.replace(/^/gm, "  ").trimEnd()}\nTry: ${join(dirname(python), "flyte")} -c `);
-  say(`${/config +(.*)/.exec(kept)?.[1]} get action demo\nStop it with Ctrl+C (or kill ${process.pid}).\n`);
+  say(`${/config {2,}(.*)/.exec(kept)?.[1]} get action demo\nStop it with Ctrl+C (or kill ${process.pid}).\n`);
   await new Promise<void>((resolve) => {
     // Keeps this process alive while nothing else does.
     const alive = setInterval(() => undefined, 60_000);

@@ -131,18 +131,21 @@ interface Launch {
 
 async function launch({ home, dataDir, logFile, args, env }: Launch): Promise<Running> {
   const port = args.includes("--port") ? [] : ["--port", "0"];
-  const log = openSync(logFile, "a");
+  const output = openSync(logFile, "a");
   const child = spawn(process.execPath, [program, ...upArguments(dataDir), ...port, ...args], {
     cwd: home,
     env: { ...cleanEnvironment(home), ...env },
-    stdio: ["ignore", "pipe", log],
+    stdio: ["ignore", "pipe", output],
     detached: true,
   });
-  closeSync(log);
+  closeSync(output);
   const exited = once(child, "exit");
   const url = await Promise.race([readyUrl(child), exited.then(() => undefined)]);
   if (url !== undefined && child.pid !== undefined) return { url, pid: child.pid, exited, child };
-  throw new Error(`the server ended before it was ready:\n${(await readFile(logFile, "utf8")).slice(-4000)}`);
+  const log = await readFile(logFile, "utf8");
+  // What it says to people stands in one line; without it, its log has to do.
+  const cause = /^flyte-ts: (.*)$/m.exec(log)?.[1];
+  throw new Error(cause ? `the server did not start: ${cause}` : `the server did not start:\n${log.slice(-4000)}`);
 }
 
 const upArguments = (dataDir: string) => ["up", "--json", "--data-dir", dataDir, "--python", python];
