@@ -21,6 +21,8 @@ import { serverTelemetry } from "./telemetry.ts";
 
 export interface Server {
   url: string;
+  /** The interpreter that runs Python tasks. */
+  python: string;
   /** Stops accepting, lets calls finish, and leaves running tasks to the next server on the data directory. */
   stop(): Promise<void>;
 }
@@ -136,7 +138,7 @@ async function start({ config, log, onStep = () => {} }: AllInOneOptions, parts:
     stop.abort();
     await work.catch(() => undefined);
   });
-  return { url, stop: () => parts.unwind() };
+  return { url, python, stop: () => parts.unwind() };
 }
 
 type Http = NonNullable<Parameters<typeof startRpcServer>[0]["http"]>;

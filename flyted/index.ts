@@ -1,7 +1,7 @@
 /**
  * Compositions of the rooms into servers. The command line starts them; nobody else imports this.
  */
-import { ConfigError, loadConfig } from "@flyte-ts/platform/config";
+import { ConfigError, loadConfig, redacted } from "@flyte-ts/platform/config";
 import { createLogger } from "@flyte-ts/platform/telemetry";
 import { startAllInOne } from "./all-in-one.ts";
 import { readyScreen, startupCause } from "./screen.ts";
@@ -38,10 +38,11 @@ export async function runAllInOne({ flags, env, cwd, stdout, stderr, signal }: R
       level: quiet ? "warn" : config.logs.level,
       format: quiet ? "pretty" : config.logs.format,
     });
+    log.info({ config: redacted(config) }, "configuration");
     const onStep = (step: string) => quiet && stderr(`${step} …\n`);
     const server = await startAllInOne({ config, log, onStep });
     const ready = { event: "ready", url: server.url, console: `${server.url}/v2`, pid: process.pid };
-    stdout(flags.json === true ? `${JSON.stringify(ready)}\n` : readyScreen(server.url, config));
+    stdout(flags.json === true ? `${JSON.stringify(ready)}\n` : readyScreen(server, config, cwd));
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       signal.addEventListener("abort", () => resolve(), { once: true });

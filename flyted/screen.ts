@@ -8,11 +8,16 @@ import {
   redact,
   UnsupportedServerError,
 } from "@flyte-ts/platform/postgres";
+import type { Server } from "./all-in-one.ts";
 import { DataDirHeldError } from "./data-dir.ts";
 import { PythonMissingError } from "./python.ts";
 
-export function readyScreen(url: string, config: Config): string {
+export function readyScreen({ url, python }: Server, config: Config, cwd: string): string {
   const { host } = new URL(url);
+  // The SDK's command that is sure to fit the tasks' Python, as short as it can be typed from here.
+  const beside = join(dirname(python), "flyte");
+  const near = relative(cwd, beside);
+  const flyte = near.startsWith("..") ? beside : near;
   const database = config.databaseUrl ? redact(config.databaseUrl) : `PostgreSQL in ${config.dataDir}`;
   const objects = config.objectStore.url ?? `files in ${config.dataDir}`;
   return `
@@ -24,7 +29,7 @@ Flyte is ready at ${url}
 
 Run a Python workflow:
 
-  flyte --endpoint ${host} --insecure run --project ${config.projects[0]} --domain ${config.domains[0]} --follow hello.py main
+  ${flyte} --endpoint ${host} --insecure run --project ${config.projects[0]} --domain ${config.domains[0]} --follow hello.py main
 
 `;
 }
