@@ -41,14 +41,17 @@ export async function runAllInOne({ flags, env, cwd, stdout, stderr, signal }: R
     log.info({ config: redacted(config) }, "configuration");
     const onStep = (step: string) => quiet && stderr(`${step} …\n`);
     const server = await startAllInOne({ config, log, onStep });
-    const ready = { event: "ready", url: server.url, console: `${server.url}/v2`, pid: process.pid };
-    stdout(flags.json === true ? `${JSON.stringify(ready)}\n` : readyScreen(server, config, cwd));
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      signal.addEventListener("abort", () => resolve(), { once: true });
-    });
-    if (quiet) stderr("stopping; tasks that run go on and are taken over at the next start …\n");
-    await server.stop();
+    try {
+      const ready = { event: "ready", url: server.url, console: `${server.url}/v2`, pid: process.pid };
+      stdout(quiet ? readyScreen(server, config, cwd) : `${JSON.stringify(ready)}\n`);
+      await new Promise<void>((resolve) => {
+        if (signal.aborted) resolve();
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      if (quiet) stderr("stopping; tasks that run go on and are taken over at the next start …\n");
+    } finally {
+      await server.stop();
+    }
     return 0;
   } catch (error) {
     const { text, known } = startupCause(error);

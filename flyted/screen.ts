@@ -1,4 +1,5 @@
 /** What `flyte-ts up` says to a person: where the server is, what to type next, or why there is none. */
+import { dirname, join, relative } from "node:path";
 import { type Config, ConfigError } from "@flyte-ts/platform/config";
 import {
   DatabaseUnavailableError,
