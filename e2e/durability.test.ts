@@ -1,8 +1,7 @@
 /** Attempts that die: what is run again, what is not, and what the next attempt finds. */
 import assert from "node:assert/strict";
-import { readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
 import { after, test } from "node:test";
+import { executionsIn } from "./support/notes.ts";
 import { actionsOf, childrenOf, detailsOf, ended, errorOf, outputsOf } from "./support/runs.ts";
 import { setStage } from "./support/stage.ts";
 
@@ -24,7 +23,7 @@ test("a parent that dies twice finds its children and traces again; none runs tw
   assert.equal(children.filter(({ kind }) => kind === "trace").length, 3);
   assert.equal(children.filter(({ task }) => task === "durable.step").length, 3);
   assert.ok(children.every(({ phase, attempts }) => phase === "SUCCEEDED" && attempts <= 1));
-  const executions = await count(stage.shared);
+  const executions = await executionsIn(stage.shared);
   assert.equal(executions.parent, 3);
   for (const n of [0, 1, 2]) {
     assert.equal(executions[`step-${n}`], 1, `step ${n}`);
@@ -34,7 +33,7 @@ test("a parent that dies twice finds its children and traces again; none runs tw
 
 test("an exception is retried within the task's budget, and each attempt is kept", async () => {
   assert.deepEqual(await outputsOf(stage.wire, runs.raises), [1]);
-  assert.equal((await count(stage.shared)).raises_first, 2);
+  assert.equal((await executionsIn(stage.shared)).raises_first, 2);
   const { attempts } = await detailsOf(stage.wire, runs.raises);
   assert.deepEqual(
     attempts.map(({ attempt, errorInfo }) => [attempt, errorInfo?.code]),
@@ -48,16 +47,10 @@ test("an exception is retried within the task's budget, and each attempt is kept
 test("a non-recoverable error ends the action in spite of its budget", async () => {
   assert.equal(await ended(stage.wire, runs.never), "FAILED");
   assert.equal((await errorOf(stage.wire, runs.never))?.code, "NonRecoverableError");
-  assert.equal((await count(stage.shared)).never_again, 1);
+  assert.equal((await executionsIn(stage.shared)).never_again, 1);
 });
 
 test("an attempt goes on from the checkpoint of the one before", async () => {
   assert.deepEqual(await outputsOf(stage.wire, runs.checkpoint), [3]);
   assert.deepEqual(await childrenOf(stage.wire, runs.checkpoint), []);
 });
-
-async function count(folder: string): Promise<Record<string, number>> {
-  const files = await readdir(folder);
-  const texts = await Promise.all(files.map((file) => readFile(join(folder, file), "utf8")));
-  return Object.fromEntries(files.map((file, i) => [file, texts[i]?.split("\n").filter(Boolean).length ?? 0]));
-}

@@ -4,7 +4,7 @@
  * ```ts
  * const server = await startServer(t);
  * await server.kill9();
- * await server.start(); // the same data directory, another port
+ * await server.start(); // the same data directory and port
  * ```
  *
  * Node runs the command line's main file itself, so that a signal reaches the server and no launcher. When the test ends,
@@ -44,8 +44,8 @@ export interface ServerOptions {
 }
 
 export interface TestServer {
-  /** Of the server as it runs now; changes with each start. */
   readonly url: string;
+  /** Of the server as it runs now. */
   readonly pid: number;
   readonly dataDir: string;
   /** What the servers on this data directory have written so far. */
@@ -66,6 +66,7 @@ export async function startServer(t: Scope, options: ServerOptions = {}): Promis
   const logFile = join(home, "server.log");
   await mkdir(dataDir, { recursive: true, mode: 0o711 });
   let running: Running | undefined;
+  let port = "0";
 
   const server: TestServer = {
     get url() {
@@ -79,7 +80,11 @@ export async function startServer(t: Scope, options: ServerOptions = {}): Promis
     dataDir,
     log: () => readFile(logFile, "utf8").catch(() => ""),
     async start() {
-      running = await launch({ home, dataDir, logFile, args: options.args ?? [], env: options.env ?? {} });
+      const args = [...(options.args ?? [])];
+      // Tasks that live through a restart know the address they were given.
+      if (!args.includes("--port")) args.push("--port", port);
+      running = await launch({ home, dataDir, logFile, args, env: options.env ?? {} });
+      port = new URL(running.url).port;
     },
     async stop() {
       const ended = running;
@@ -130,9 +135,8 @@ interface Launch {
 }
 
 async function launch({ home, dataDir, logFile, args, env }: Launch): Promise<Running> {
-  const port = args.includes("--port") ? [] : ["--port", "0"];
   const output = openSync(logFile, "a");
-  const child = spawn(process.execPath, [program, ...upArguments(dataDir), ...port, ...args], {
+  const child = spawn(process.execPath, [program, ...upArguments(dataDir), ...args], {
     cwd: home,
     env: { ...cleanEnvironment(home), ...env },
     stdio: ["ignore", "pipe", output],
