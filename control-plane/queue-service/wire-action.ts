@@ -1,7 +1,11 @@
 /** From the two forms in which a client enqueues an action (ActionsService, QueueService) to one item. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { ActionIdentifier } from "@flyte-ts/contract/flyteidl2/common/identifier_pb.ts";
-import { ErrorDocumentSchema, ExecutionErrorSchema } from "@flyte-ts/contract/flyteidl2/core/execution_pb.ts";
+import {
+  type ContainerError,
+  ErrorDocumentSchema,
+  ExecutionErrorSchema,
+} from "@flyte-ts/contract/flyteidl2/core/execution_pb.ts";
 import { TaskIdentifierSchema } from "@flyte-ts/contract/flyteidl2/task/task_definition_pb.ts";
 import type {
   ConditionAction,
@@ -66,9 +70,10 @@ export async function enqueueItem(action: EnqueuedOnWire, objects: ObjectStore):
 async function traceError(action: EnqueuedOnWire, name: string, objects: ObjectStore): Promise<Uint8Array | null> {
   const uri = `${action.runOutputBase.replace(/\/$/, "")}/${name}/error.pb`;
   try {
-    const document = fromBinary(ErrorDocumentSchema, await objects.get(uri, { maxBytes: 4 << 20 }));
-    if (!document.error) return null;
-    const { code, message, kind, origin } = document.error;
+    const bytes = await objects.get(uri, { maxBytes: 4 << 20 });
+    const error = containerError(bytes);
+    if (!error) return null;
+    const { code, message, kind, origin } = error;
     return toBinary(
       ExecutionErrorSchema,
       create(ExecutionErrorSchema, { code, message, kind: origin, recoverability: kind, errorUri: uri }),
@@ -77,5 +82,14 @@ async function traceError(action: EnqueuedOnWire, name: string, objects: ObjectS
     // A trace may fail without having been able to write: it is then run again by the next attempt.
     if (error instanceof ObjectNotFoundError) return null;
     throw error;
+  }
+}
+
+/** What cannot be read says nothing: the trace is recorded all the same, as its client would repeat it for ever. */
+function containerError(bytes: Uint8Array): ContainerError | undefined {
+  try {
+    return fromBinary(ErrorDocumentSchema, bytes).error;
+  } catch {
+    return undefined;
   }
 }

@@ -148,6 +148,8 @@ function decideSignal(working: Working, { value, by }: Intent & { kind: "signal"
 function decideExpiry(working: Working, now: Date): IntentResult {
   const { action, item, policy } = working;
   if (isTerminal(phaseNow(working)) || !item) return "already-terminal";
+  // The limit was the last attempt's; the next one begins with limits of its own.
+  if (working.queue?.kind === "retry") return "stale";
   const passed =
     action.kind === ActionType.CONDITION
       ? { code: TimeoutCode.condition, message: "nobody signalled the condition within its timeout" }

@@ -25,11 +25,14 @@ const caseOf: Partial<Record<SimpleType, string>> = {
   [SimpleType.STRING]: "stringValue",
 };
 
-const typeNames: Partial<Record<SimpleType, string>> = {
-  [SimpleType.BOOLEAN]: "boolean",
-  [SimpleType.INTEGER]: "whole number",
-  [SimpleType.FLOAT]: "number",
-  [SimpleType.STRING]: "string",
+/** In words, for whoever gave the wrong one. */
+const caseNames: Record<string, string> = {
+  boolean: "boolean",
+  integer: "whole number",
+  floatValue: "number",
+  stringValue: "string",
+  datetime: "date",
+  duration: "duration",
 };
 
 export function signals({ database, writer, conditionOf }: SignalsOptions): Signals {
@@ -41,10 +44,10 @@ export function signals({ database, writer, conditionOf }: SignalsOptions): Sign
       const condition = conditionOf(row);
       const simple = condition.type?.type.case === "simple" ? condition.type.type.value : SimpleType.NONE;
       const given = primitiveCase(value);
-      if (given !== caseOf[simple]) {
-        throw invalidArgument(
-          `condition ${condition.name} takes a ${typeNames[simple] ?? "value"}, not a ${given ?? "structured value"}`,
-        );
+      const wanted = caseOf[simple];
+      if (given !== wanted) {
+        const words = (one: string | undefined) => (one && caseNames[one]) ?? "structured value";
+        throw invalidArgument(`condition ${condition.name} takes a ${words(wanted)}, not a ${words(given)}`);
       }
       const result = await writer.submit({ kind: "signal", key, value: toBinary(LiteralSchema, value), by });
       if (result !== "applied") throw failedPrecondition(`condition ${condition.name} is over already`);

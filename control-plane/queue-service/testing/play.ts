@@ -145,7 +145,7 @@ export function play({ runs, actions }: Clients, database: Database) {
       const literal = create(LiteralSchema, {
         value: { case: "scalar", value: { value: { case: "primitive", value: { value: primitive } } } },
       });
-      await actions.signal({ actionId: { run, name }, value: literal });
+      await actions.signal({ actionId: { run, name }, parentActionName: ROOT_ACTION, value: literal });
     },
     details,
     /** `SUCCEEDED` and so on. */
