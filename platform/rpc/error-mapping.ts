@@ -2,8 +2,8 @@
  * The one place where a thrown value becomes a wire error.
  *
  * Promise: what we meant to say (ConnectError, AppError) arrives as written; an absent database is UNAVAILABLE, which
- * clients repeat; everything else is INTERNAL with the request id and nothing of the cause, which is logged loudly.
- * A caller that went away is nobody's error.
+ * clients repeat; text that no database can keep is the caller's fault; everything else is INTERNAL with the request id
+ * and nothing of the cause, which is logged loudly. A caller that went away is nobody's error.
  */
 import { Code, ConnectError, type Interceptor, type StreamRequest, type UnaryRequest } from "@connectrpc/connect";
 import { AppError, type ErrorKind } from "@flyte-ts/core";
@@ -39,6 +39,9 @@ const codeOfKind: Record<ErrorKind, Code> = {
   out_of_range: Code.OutOfRange,
 };
 
+/** PostgreSQL's codes for text with a NUL character, which protobuf allows: as plain text and within JSON. */
+const unstorable: ReadonlySet<unknown> = new Set(["22021", "22P05"]);
+
 const unreadable = /^parse (binary|json)/;
 
 export function toConnectError(thrown: unknown, site: CallSite): ConnectError {
@@ -63,6 +66,16 @@ export function toConnectError(thrown: unknown, site: CallSite): ConnectError {
     return new ConnectError(
       `the database is unavailable, try again (request ${requestId})`,
       Code.Unavailable,
+      undefined,
+      undefined,
+      thrown,
+    );
+  }
+  if (thrown instanceof Error && "code" in thrown && unstorable.has(thrown.code)) {
+    site.log.debug({ requestId, method, err: thrown }, "rpc refused: text that cannot be stored");
+    return new ConnectError(
+      "a text in the request holds a NUL character; no name or value here may have one",
+      Code.InvalidArgument,
       undefined,
       undefined,
       thrown,

@@ -75,6 +75,12 @@ for (const [name, transport] of Object.entries(transports)) {
       assert.doesNotMatch(error.rawMessage, /secret/);
     });
 
+    test("text that the database does not take is invalid_argument", async () => {
+      const error = await codeOf(actions.enqueue(enqueueOf("nul")));
+      assert.equal(error.code, Code.InvalidArgument);
+      assert.match(error.rawMessage, /NUL character/);
+    });
+
     test("a deadline reaches the handler", async () => {
       const error = await codeOf(actions.enqueue(enqueueOf("hang"), { timeoutMs: 50 }));
       assert.equal(error.code, Code.DeadlineExceeded);

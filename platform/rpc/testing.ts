@@ -17,7 +17,7 @@ export interface TestServer extends RpcServer {
 }
 
 /**
- * `enqueue` behaves by `action.input_uri`: `fail` throws a bug, `gone` an AppError, `db` a database outage, `hang` waits
+ * `enqueue` behaves by `action.input_uri`: `fail` throws a bug, `gone` an AppError, `db` a database outage, `nul` a value it does not take, `hang` waits
  * for its signal, `slow` waits for `release`; anything else succeeds. `watchForUpdates` sends one message and waits.
  */
 export async function testServer(
@@ -43,6 +43,8 @@ export async function testServer(
               throw new Error("secret detail of a bug");
             case "gone":
               throw notFound("run r1 does not exist", { slug: "run-not-found" });
+            case "nul":
+              throw Object.assign(new Error("invalid byte sequence: secret"), { code: "22021" });
             case "db":
               throw Object.assign(new Error("connect ECONNREFUSED /secret"), { name: "DatabaseUnavailableError" });
             case "slow":
