@@ -65,3 +65,22 @@ async def talking(release: str) -> int:
     for n in range(3):
         print(f"line {n}", flush=True)
     return 3
+
+
+@env.task
+async def chatter(megabytes: int) -> int:
+    """Says more than a small disk holds."""
+    for _ in range(megabytes * 1024):
+        print("x" * 1023)
+    return megabytes
+
+
+@env.task
+async def keep(release: str, megabytes: int) -> File:
+    """Waits for the file `release`, then stores that much."""
+    while not pathlib.Path(release).exists():
+        await asyncio.sleep(0.1)
+    out = File.new_remote()
+    async with out.open("wb") as stream:
+        await stream.write(b"x" * (megabytes << 20))
+    return out
