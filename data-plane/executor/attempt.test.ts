@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ContainerError_Kind, ExecutionErrorSchema } from "@flyte-ts/contract/flyteidl2/core/execution_pb.ts";
-import { attemptKey, attemptPlaces, type Transition } from "./attempt.ts";
+import { type AttemptPhase, attemptKey, attemptPlaces, isTerminal, type Transition } from "./attempt.ts";
 import { attemptReport, mergeReports } from "./report.ts";
 import { leaseOf } from "./testing/leases.ts";
 
@@ -60,4 +60,24 @@ test("merged reports say what both said, in order; the later word wins", () => {
     transitions: [{ phase: "succeeded", at, outputUri: "s3://b/a" }],
   });
   assert.equal(mergeReports(merged, succeeded).outputUri, "s3://b/a");
+});
+
+test("every phase has its number on the wire, and those before the end are no end", () => {
+  const at = new Date(0);
+  const error = { code: "E", message: "m", kind: "user", recoverable: false } as const;
+  const phases: [AttemptPhase, number, boolean][] = [
+    ["waitingForResources", 2, false],
+    ["initializing", 3, false],
+    ["running", 4, false],
+    ["succeeded", 5, true],
+    ["failed", 6, true],
+    ["aborted", 7, true],
+    ["timedOut", 8, true],
+  ];
+  for (const [phase, number, terminal] of phases) {
+    const transition = { phase, at, error } as Transition;
+    assert.equal(attemptReport(leaseOf(), "s3://b/a", { transitions: [transition] }).transitions[0]?.phase, number);
+    assert.equal(isTerminal(transition), terminal, phase);
+  }
+  assert.equal(isTerminal(undefined), false);
 });

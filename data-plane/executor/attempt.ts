@@ -18,14 +18,16 @@ export interface AttemptError {
 
 /** One phase an attempt entered. */
 export type Transition =
-  | { phase: "initializing" | "running" | "aborted"; at: Date }
+  | { phase: "waitingForResources" | "initializing" | "running" | "aborted"; at: Date }
   | { phase: "succeeded"; at: Date; outputUri?: string }
   | { phase: "failed" | "timedOut"; at: Date; error: AttemptError };
 
 export type AttemptPhase = Transition["phase"];
 
+const underway: ReadonlySet<AttemptPhase> = new Set(["waitingForResources", "initializing", "running"]);
+
 export function isTerminal(transition: Transition | undefined): boolean {
-  return transition !== undefined && transition.phase !== "initializing" && transition.phase !== "running";
+  return transition !== undefined && !underway.has(transition.phase);
 }
 
 /** Names one attempt of one action for the whole life of a cluster. Safe as a relative path of three segments. */

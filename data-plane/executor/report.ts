@@ -21,6 +21,7 @@ import type { AttemptError, AttemptPhase, Transition } from "./attempt.ts";
 import type { AttemptDetails } from "./plugin.ts";
 
 const phases: Record<AttemptPhase, ActionPhase> = {
+  waitingForResources: ActionPhase.WAITING_FOR_RESOURCES,
   initializing: ActionPhase.INITIALIZING,
   running: ActionPhase.RUNNING,
   succeeded: ActionPhase.SUCCEEDED,

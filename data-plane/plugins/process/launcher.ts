@@ -8,14 +8,14 @@ import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { TaskTemplateSchema } from "@flyte-ts/contract/flyteidl2/core/tasks_pb.ts";
 import { type Inputs, InputsSchema } from "@flyte-ts/contract/flyteidl2/task/common_pb.ts";
 import type { AttemptContext, AttemptError } from "../../executor/index.ts";
+import { dataConfig, environment, templateValues, usesInputs, usesPlaceholder } from "../../task-code/index.ts";
 import { type AttemptFolder, removeFolder, writeLaunch } from "./attempt-folder.ts";
-import { baseEnvironment, commandLine, commandSpec, environment, templateValues } from "./build.ts";
+import { baseEnvironment, commandLine, commandSpec } from "./build.ts";
 import { bundleCache } from "./bundles.ts";
 import { start } from "./launch.ts";
 import type { ProcessOptions } from "./options.ts";
 import { bootId, oomKills } from "./process-table.ts";
-import { dataConfig, relocate, stageInputs, stagingOf, UnstageableError } from "./staging.ts";
-import { usesInputs, usesPlaceholder } from "./templates.ts";
+import { relocate, stageInputs, stagingOf, UnstageableError } from "./staging.ts";
 
 /** Started, or why this attempt can never be. Trouble that may pass is thrown. */
 export type Begun = { child: ChildProcess; startedAtMs: number } | { error: Omit<AttemptError, "recoverable"> };
@@ -62,7 +62,7 @@ export function launcher(options: ProcessOptions) {
 
     const token = randomUUID();
     const env: Record<string, string> = {
-      ...environment({ lease, template, spec, base, server: options.taskEnvironment() }),
+      ...environment({ lease, template, base, task: spec.env, server: options.taskEnvironment() }),
       FLYTE_TS_ATTEMPT: token,
     };
     // What a start that never came to run has left.

@@ -12,6 +12,7 @@ import { ResourceUsageSchema } from "@flyte-ts/contract/flytets/cluster/v1/clust
 import { toDuration } from "@flyte-ts/core";
 import { StoreUnavailableError } from "@flyte-ts/platform/object-store";
 import type { AttemptContext, Ending, Plugin, Step, Transition } from "../../executor/index.ts";
+import { dataConfig, declaresOutputs, type Results, readResults } from "../../task-code/index.ts";
 import { type AttemptFolder, attemptFolder } from "./attempt-folder.ts";
 import { folders } from "./folders.ts";
 import { lastLines } from "./last-lines.ts";
@@ -20,8 +21,7 @@ import { type Observation, observe } from "./observe.ts";
 import type { ProcessOptions } from "./options.ts";
 import { endOf, failedToStart } from "./phase.ts";
 import { oomKills, peakRssBytes, processesWith, signalGroup, signalProcess } from "./process-table.ts";
-import { type Results, readResults } from "./results.ts";
-import { collectOutputs, dataConfig, stagingOf } from "./staging.ts";
+import { collectOutputs, stagingOf } from "./staging.ts";
 
 interface Watched {
   child: ChildProcess | undefined;
@@ -112,7 +112,7 @@ export function processPlugin(options: ProcessOptions): Plugin {
       ...results,
       at: context.now,
       status: seen.status,
-      declaresOutputs: (context.task.taskTemplate?.interface?.outputs?.variables.length ?? 0) > 0,
+      declaresOutputs: declaresOutputs(context.task.taskTemplate),
       attemptUri: context.places.attemptUri,
       outOfMemory: (await oomKills()) > seen.launch.oomKills,
       lastLines: await lastLines(folder.log),

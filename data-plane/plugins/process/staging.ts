@@ -31,18 +31,12 @@ import {
 import { toTimestamp } from "@flyte-ts/core";
 import type { ObjectStore } from "@flyte-ts/platform/object-store";
 import type { AttemptPlaces } from "../../executor/index.ts";
-import { literalText } from "./templates.ts";
+import { literalText } from "../../task-code/index.ts";
 
 /** The attempt's own folders in place of the container's. */
 export interface Staging {
   inputs: string;
   outputs: string;
-}
-
-export function dataConfig(template: TaskTemplate | undefined): DataLoadingConfig | undefined {
-  const target = template?.target;
-  const config = target?.case === "container" || target?.case === "k8sPod" ? target.value.dataConfig : undefined;
-  return config?.enabled ? config : undefined;
 }
 
 export function stagingOf(attemptFolder: string): Staging {

@@ -33,14 +33,20 @@ export function usesPlaceholder(args: readonly string[], name: keyof TemplateVal
 
 /**
  * Placeholders are matched in any case of letters; an unknown one is left as it is. Throws when an input is named that
- * is absent or has no text form.
+ * is absent or has no text form. `quote` makes what is put in safe for whoever reads the line next.
  */
-export function fillTemplate(arg: string, values: TemplateValues, inputs: Inputs | undefined): string {
+export function fillTemplate(
+  arg: string,
+  values: TemplateValues,
+  inputs: Inputs | undefined,
+  quote: (text: string) => string = (text) => text,
+): string {
   if (!arg.includes("{{")) return arg;
   const table = new Map(Object.entries(values).map(([name, value]) => [name.toLowerCase(), value as string]));
   return arg.replace(PLACEHOLDER, (whole, name: string, member: string | undefined) => {
-    if (isInput(name, member)) return inputText(inputs, member ?? "");
-    return member === undefined ? (table.get(name.toLowerCase()) ?? whole) : whole;
+    if (isInput(name, member)) return quote(inputText(inputs, member ?? ""));
+    const value = member === undefined ? table.get(name.toLowerCase()) : undefined;
+    return value === undefined ? whole : quote(value);
   });
 }
 
