@@ -72,8 +72,6 @@ export interface Clients {
 
 let made = 0;
 
-export type Play = ReturnType<typeof play>;
-
 export function play({ runs, actions }: Clients, database: Database) {
   const enqueue = async (
     run: RunIdentifier,
