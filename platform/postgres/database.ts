@@ -8,6 +8,7 @@
  * await database.transaction(async (sql) => { await sql.query({ text: "delete from a where id = $1", values: [rows[0].id] }); });
  * ```
  */
+import type { Writable } from "node:stream";
 import pg from "pg";
 import { isAfterFailure, TransactionRolledBackError, toDatabaseError } from "./errors.ts";
 import { openListener } from "./listener.ts";
@@ -107,6 +108,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 
   async function run<R>(client: pg.ClientBase, { name, text, values, timeoutMs }: Statement) {
+    gatherWrites(client);
     const query = {
       ...(name === undefined ? {} : { name }),
       text,
@@ -204,6 +206,14 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 
   return { query, transaction, listen: listener.listen, ping, url, close };
+}
+
+/** Statements that are sent in one turn of the event loop leave in one write: a system call costs more than a statement. */
+function gatherWrites(client: pg.ClientBase): void {
+  const { stream } = (client as pg.ClientBase & { connection: { stream: Writable } }).connection;
+  if (stream.writableCorked > 0) return;
+  stream.cork();
+  process.nextTick(() => stream.uncork());
 }
 
 async function firstFailure(sent: readonly Promise<unknown>[]): Promise<unknown> {
