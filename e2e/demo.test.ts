@@ -59,3 +59,14 @@ test("refuses an option it does not know", async () => {
   assert.equal(child.exitCode, 2);
   assert.match(said.stderr, /--kep.*\nusage: /s);
 });
+
+test("stopped in the middle, it leaves nothing behind", async () => {
+  const { child, said, closed } = demo();
+  await waitFor(() => said.stdout.includes("flyte run workflow.py") || child.exitCode !== null, { what: "the run" });
+  child.kill("SIGINT");
+  await closed;
+  assert.equal(child.exitCode, 1);
+  assert.match(said.stderr, /demo: stopped/);
+  const url = /ready at (\S+)/.exec(said.stdout)?.[1] ?? "";
+  await assert.rejects(fetch(`${url}/healthz`), "the server has ended");
+});

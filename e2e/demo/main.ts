@@ -41,42 +41,64 @@ async function main(args: string[]): Promise<number> {
   }
   const stop = new AbortController();
   const undo = scope();
-  for (const name of ["SIGINT", "SIGTERM"] as const) process.on(name, () => stop.abort());
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      // The second one is meant: no more waiting for an orderly end.
+      if (stop.signal.aborted) process.exit(130);
+      stop.abort();
+    });
+  }
+  const orStopped = <T>(work: Promise<T>) => Promise.race([work, stopped(stop.signal)]);
   try {
-    const code = await Promise.race([play(undo, values.port ?? "0"), aborted(stop.signal)]);
-    if (values.keep && !stop.signal.aborted) await stay(stop.signal);
+    const place = await orStopped(serve(undo, values.port ?? "0"));
+    const code = await orStopped(play(place, stop.signal)).catch(failed);
+    if (values.keep && !stop.signal.aborted) await stay(place, stop.signal);
     return code;
   } catch (error) {
-    process.stderr.write(`\ndemo: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
+    return failed(error);
   } finally {
     await undo.end();
   }
 }
 
-let kept = "";
+/** Says the cause; gives the exit code. */
+function failed(error: unknown): number {
+  process.stderr.write(`\ndemo: ${error instanceof Error ? error.message : String(error)}\n`);
+  return 1;
+}
 
-async function play(undo: Scope, port: string): Promise<number> {
+interface Place {
+  url: string;
+  dataDir: string;
+  /** Home and configuration of the Python client. */
+  home: string;
+  config: string;
+}
+
+async function serve(undo: Scope, port: string): Promise<Place> {
   say("Starting Flyte: PostgreSQL, object store, control plane and executor in one process …\n");
   const started = performance.now();
-  const server = await startServer(undo, { args: ["--port", port] });
-  say(`  ready at ${server.url} after ${seconds(started)}\n\n`);
+  const { url, dataDir } = await startServer(undo, { args: ["--port", port] });
+  say(`  ready at ${url} after ${seconds(started)}\n\n`);
 
   const home = await mkdtemp(join(tmpdir(), "flyte-ts-demo-"));
   undo.after(() => rm(home, { recursive: true, force: true }));
   const config = join(home, "config.yaml");
-  await writeConfig(config, server.url);
-  kept = `server   ${server.url}\nconfig   ${config}\ndata     ${server.dataDir}\n`;
+  await writeConfig(config, url);
+  return { url, dataDir, home, config };
+}
 
+/** Runs the workflow and shows how it went. Throws when it did not succeed. */
+async function play({ url, home, config }: Place, signal: AbortSignal): Promise<number> {
   say("Running a Python workflow with the official command line:\n  flyte run workflow.py main --orders 10\n");
   const flyte = join(dirname(python), "flyte");
   const begun = performance.now();
   const ran = await runCommand(
     flyte,
     ["-c", config, "run", "--name", "demo", "workflow.py", "main", "--orders", "10"],
-    { cwd: folder, env: clientEnvironment(home, config) },
+    { cwd: folder, env: clientEnvironment(home, config), signal },
   );
-  const wire = connectWire(server.url);
+  const wire = connectWire(url);
   const made = await detailsOf(wire, "demo").catch(() => undefined);
   if (!made) throw new Error(`the command line made no run: ${lastLine(ran.stderr || ran.stdout)}`);
   await watch(wire);
@@ -107,9 +129,10 @@ async function watch(wire: Wire): Promise<void> {
 }
 
 /** `--keep`: the server goes on until the person has seen enough. */
-async function stay(signal: AbortSignal): Promise<void> {
-  say(`\nThe server goes on:\n${kept.replace(/^/gm, "  ").trimEnd()}\nTry: ${join(dirname(python), "flyte")} -c `);
-  say(`${/config {2,}(.*)/.exec(kept)?.[1]} get action demo\nStop it with Ctrl+C (or kill ${process.pid}).\n`);
+async function stay({ url, dataDir, config }: Place, signal: AbortSignal): Promise<void> {
+  say(`\nThe server goes on:\n  server   ${url}\n  config   ${config}\n  data     ${dataDir}\n`);
+  say(`Try: ${join(dirname(python), "flyte")} -c ${config} get action demo\n`);
+  say(`Stop it with Ctrl+C (or kill ${process.pid}).\n`);
   await new Promise<void>((resolve) => {
     // Keeps this process alive while nothing else does.
     const alive = setInterval(() => undefined, 60_000);
@@ -121,7 +144,7 @@ async function stay(signal: AbortSignal): Promise<void> {
   say("\nStopping …\n");
 }
 
-function aborted(signal: AbortSignal): Promise<number> {
+function stopped(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => {
     signal.addEventListener("abort", () => reject(new Error("stopped")), { once: true });
   });
@@ -134,4 +157,5 @@ function lastLine(text: string): string {
   return lines.at(-1)?.trim() ?? "it said nothing";
 }
 
-process.exitCode = await main(process.argv.slice(2));
+// When it was stopped in the middle, something may still wait for an answer that will not come.
+process.exit(await main(process.argv.slice(2)));

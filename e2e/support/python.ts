@@ -87,9 +87,10 @@ export function clientEnvironment(home: string, config: string): Record<string, 
 export async function runCommand(
   command: string,
   args: readonly string[],
-  options: { cwd: string; env: Record<string, string>; stdin?: string },
+  options: { cwd: string; env: Record<string, string>; stdin?: string; signal?: AbortSignal },
 ): Promise<Output> {
-  const child = spawn(command, args, { cwd: options.cwd, env: options.env, stdio: "pipe" });
+  const { cwd, env, signal } = options;
+  const child = spawn(command, args, { cwd, env, stdio: "pipe", ...(signal && { signal }) });
   // A command that ends without reading its input is not our failure; its exit code tells.
   child.stdin.on("error", () => undefined);
   child.stdin.end(options.stdin ?? "");

@@ -66,6 +66,7 @@ export async function startServer(t: Scope, options: ServerOptions = {}): Promis
   const logFile = join(home, "server.log");
   await mkdir(dataDir, { recursive: true, mode: 0o711 });
   let running: Running | undefined;
+  let starting: Promise<Running> | undefined;
   let port = "0";
 
   const server: TestServer = {
@@ -83,10 +84,13 @@ export async function startServer(t: Scope, options: ServerOptions = {}): Promis
       const args = [...(options.args ?? [])];
       // Tasks that live through a restart know the address they were given.
       if (!args.includes("--port")) args.push("--port", port);
-      running = await launch({ home, dataDir, logFile, args, env: options.env ?? {} });
+      starting = launch({ home, dataDir, logFile, args, env: options.env ?? {} });
+      running = await starting;
       port = new URL(running.url).port;
     },
     async stop() {
+      // One that was asked to end while it starts is waited for, or it would outlive us.
+      await starting?.catch(() => undefined);
       const ended = running;
       running = undefined;
       return ended ? end(ended) : null;
