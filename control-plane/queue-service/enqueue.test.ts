@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { Code } from "@connectrpc/connect";
 import { ActionPhase, ROOT_ACTION } from "@flyte-ts/core";
+import { DatabaseUnavailableError } from "@flyte-ts/platform/postgres";
 import { failsWith } from "../testing.ts";
 import { engine, eventually, gated, inconsistencies, lockWaits, queueRows, task } from "./testing.ts";
 
@@ -87,6 +88,25 @@ test("one refused child keeps no other of its group out", async (t) => {
     ["fulfilled", "rejected", "fulfilled"],
   );
   assert.deepEqual([...(await queueRows(it.database)).keys()], [ROOT_ACTION, "a", "c"]);
+});
+
+test("when nothing can be read behind the commit, only the orphan of the group hears so", async (t) => {
+  const it = await engine(t);
+  const late = await it.another((database) => ({
+    ...database,
+    async query(statement) {
+      if (statement.name === "read-actions") throw new DatabaseUnavailableError("lost behind the commit");
+      return database.query(statement);
+    },
+  }));
+  const run = await it.replica.play.run(task("parent"));
+  const [orphan, child] = await Promise.allSettled([
+    late.play.child(run, "a", task("child"), { parent: "nobody" }),
+    late.play.child(run, "b", task("child")),
+  ]);
+  assert.ok(orphan.status === "rejected");
+  failsWith(Code.Unavailable, /database is unavailable/)(orphan.reason);
+  assert.equal(child.status, "fulfilled");
 });
 
 test("one action with a value that no database takes keeps no other of its group out", async (t) => {

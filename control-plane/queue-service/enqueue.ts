@@ -127,16 +127,23 @@ export function enqueue(options: EnqueueOptions): Enqueue {
       const { parent } = item.action;
       return run && parent && !live.has(`${run.id}/${parent}`) ? [{ runId: run.id, name: parent }] : [];
     });
-    const over = new Set(
-      orphans.length > 0 ? (await readActions(database, orphans)).map(({ runId, name }) => `${runId}/${name}`) : [],
-    );
+    const over = new Set<string>();
+    // The group is committed: when this cannot be read, only those it is about may hear so.
+    let unread: unknown;
+    try {
+      for (const { runId, name } of orphans.length > 0 ? await readActions(database, orphans) : []) {
+        over.add(`${runId}/${name}`);
+      }
+    } catch (error) {
+      unread = error;
+    }
     return items.map((item): Outcome<Enqueued> => {
       const run = known.get(item);
       if (!run) return { ok: false, error: runRefusal(item) };
       const { parent } = item.action;
       const parentKey = `${run.id}/${parent}`;
       if (parent && !live.has(parentKey))
-        return { ok: false, error: parentRefusal(run, item.action, over.has(parentKey)) };
+        return { ok: false, error: unread ?? parentRefusal(run, item.action, over.has(parentKey)) };
       const key = actionKey(run, item);
       return { ok: true, value: { run, created: written.has(key) && admitted.get(key)?.item === item } };
     });
