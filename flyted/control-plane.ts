@@ -33,6 +33,7 @@ import {
 import {
   type ClusterLink,
   clusterLink,
+  connectedClusters,
   enqueue,
   queueService,
   specCache,
@@ -101,11 +102,12 @@ export async function controlPlane(options: ControlPlaneOptions): Promise<Contro
       for (const change of changes) options.onPhase?.(change.phase);
     },
   });
+  const clusters = connectedClusters();
   const specs = specCache({ systemRetries });
   const runs = runCache();
-  const queue = tracedQueue(enqueue({ database, bus, specs, runs }), tracer);
+  const queue = tracedQueue(enqueue({ database, bus, specs, runs, clusters }), tracer);
   const writer = stateWriter({ database, bus, specs });
-  const link = tracedLink(clusterLink({ database, bus, specs, runs, writer }), tracer);
+  const link = tracedLink(clusterLink({ database, bus, specs, runs, writer, clusters }), tracer);
   const abort = aborts({ database, runs, writer });
   const signal = signals({ database, writer, conditionOf });
   const updates = updateStreams({ database, bus, runs });

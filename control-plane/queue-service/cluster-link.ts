@@ -24,6 +24,7 @@ import type { Database } from "@flyte-ts/platform/postgres";
 import type { KnownRun, RunCache } from "../run-service/run-cache.ts";
 import { type ChangeBus, fullHint, noHint, type QueueHint } from "../state-service/bus.ts";
 import type { StateWriter } from "../state-service/index.ts";
+import { type ConnectedClusters, connectedClusters } from "./connected-clusters.ts";
 import { type Admission, endingItems, heldItems, type LeasedItem, leaseItems } from "./lease-store.ts";
 import { requireSpec, type SpecCache } from "./specs.ts";
 import { ItemState, nextTimes } from "./store.ts";
@@ -39,6 +40,8 @@ export interface ClusterLinkOptions {
   specs: SpecCache;
   runs: RunCache;
   writer: StateWriter;
+  /** Where connections are known to those who enqueue. */
+  clusters?: ConnectedClusters;
   /** Most actions leased by one statement. */
   batch?: number;
   /** How often a connection compares what it was sent with what the cluster holds; 15 s unless told. */
@@ -46,7 +49,16 @@ export interface ClusterLinkOptions {
 }
 
 export function clusterLink(options: ClusterLinkOptions): ClusterLink {
-  const { database, bus, specs, runs, writer, batch = 256, recheckMs = 15_000 } = options;
+  const {
+    database,
+    bus,
+    specs,
+    runs,
+    writer,
+    clusters = connectedClusters(),
+    batch = 256,
+    recheckMs = 15_000,
+  } = options;
 
   async function describe(items: readonly LeasedItem[]): Promise<LeasedAction[]> {
     if (items.length === 0) return [];
@@ -80,6 +92,8 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
       const bell = doorbell(signal, recheckMs);
       const unsubscribe = bus.onQueue(bell.ring);
       const told = toldItems();
+      let inbox: LeasedItem[] = [];
+      let leave = () => {};
       try {
         const held = told.compare(await heldItems(database, request.cluster));
         yield create(ConnectResponseSchema, {
@@ -87,22 +101,33 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
           aborts: await abortOrders(held.ending),
           synced: true,
         });
+        leave = clusters.add({
+          admission,
+          deliver(items) {
+            inbox.push(...items);
+            bell.ring(noHint);
+          },
+        });
         while (!signal.aborted) {
           const { hint, recheck } = bell.answer();
           const items = hint.work ? await leaseItems(database, admission, request.slots, batch) : [];
+          const delivered = inbox;
+          inbox = [];
           told.add(items);
+          told.add(delivered);
           const ending = hint.endings && !recheck ? told.add(await endingItems(database, request.cluster)) : [];
           const held = recheck ? told.compare(await heldItems(database, request.cluster)) : { leased: [], ending };
-          const leased = [...items, ...held.leased];
+          const leased = [...delivered, ...items, ...held.leased];
           if (leased.length > 0 || held.ending.length > 0) {
             const aborts = await abortOrders(held.ending);
             yield create(ConnectResponseSchema, { leased: await describe(leased), aborts });
           }
           if (items.length >= batch) bell.ring({ work: true, retries: false, endings: false });
           if (hint.retries) bell.ringIn((await nextTimes(database)).retryInMs);
-          await bell.wait();
+          await bell.wait(() => inbox.length > 0);
         }
       } finally {
+        leave();
         unsubscribe();
         bell.close();
       }
@@ -207,8 +232,8 @@ function doorbell(signal: AbortSignal, recheckMs: number) {
       recheck = false;
       return answer;
     },
-    async wait(): Promise<void> {
-      if (rung.work || rung.retries || rung.endings || signal.aborted) return;
+    async wait(isDue: () => boolean): Promise<void> {
+      if (isDue() || rung.work || rung.retries || rung.endings || signal.aborted) return;
       await new Promise<void>((resolve) => {
         wake = resolve;
       });

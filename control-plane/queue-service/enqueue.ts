@@ -18,9 +18,10 @@ import { entryKey, findEntries, isFresh, lockKeys } from "../cache-service/index
 import { mayBeOneItemsFault, retryingTransaction } from "../retrying-transaction.ts";
 import { type KnownRun, type RunCache, runKey } from "../run-service/run-cache.ts";
 import { insertRuns, type NewRun, type RunName } from "../run-service/store.ts";
-import type { ChangeBus } from "../state-service/bus.ts";
+import { type ChangeBus, noHint } from "../state-service/bus.ts";
 import { type ActionChange, insertActions, readActions } from "../state-service/store.ts";
 import { withCommit } from "../with-commit.ts";
+import { type ConnectedClusters, connectedClusters } from "./connected-clusters.ts";
 import { type Admitted, type CacheVerdict, newRows, type WireAction } from "./new-action.ts";
 import type { KnownSpec, SpecCache } from "./specs.ts";
 import {
@@ -54,6 +55,8 @@ export interface EnqueueOptions {
   bus: ChangeBus;
   specs: SpecCache;
   runs: RunCache;
+  /** Those that an enqueue may lease to at once. */
+  clusters?: ConnectedClusters;
   clock?: Clock;
   batch?: number;
 }
@@ -67,17 +70,25 @@ interface Sent {
   live: Promise<ReadonlySet<string>>;
   changes: Promise<ActionChange[]>;
   newSpecs: KnownSpec[];
+  lease: ReturnType<ConnectedClusters["lease"]>;
+  /** Rows of this group that stay pending unless the lease took them. */
+  pending: number;
 }
 
 export function enqueue(options: EnqueueOptions): Enqueue {
-  const { database, bus, specs, runs, clock = systemClock, batch = 256 } = options;
+  const { database, bus, specs, runs, clusters = connectedClusters(), clock = systemClock, batch = 256 } = options;
 
   async function commit(items: readonly EnqueueItem[]): Promise<readonly Outcome<Enqueued>[]> {
     const sent = await retryingTransaction(database, (sql) => send(sql, items));
     specs.remember(sent.newSpecs);
     const changes = await sent.changes;
-    // Also when nothing was new: a lease passes by the rows that we held, so whoever leases must look again.
-    bus.publish(changes, enqueued);
+    const leased = (await sent.lease?.items) ?? [];
+    sent.lease?.deliver(leased);
+    // Unless the group's rows are all leased: also when nothing was new, since a lease passes by the rows that we held.
+    bus.publish(
+      changes,
+      sent.pending > 0 && leased.length >= sent.pending && leased.length < batch ? noHint : enqueued,
+    );
     return outcomes(items, sent, changes, await sent.live);
   }
 
@@ -111,8 +122,11 @@ export function enqueue(options: EnqueueOptions): Enqueue {
       withCommit(lockCacheWaiters(sql, lines));
       withCommit(promoteCacheWaiters(sql, lines));
     }
+    const atOnce = rows.items.some(({ state, slots }) => state === ItemState.pending && slots === 0);
+    const lease = atOnce ? clusters.lease(sql, batch) : undefined;
+    if (lease) withCommit(lease.items);
     if (rows.actions.length > 0) withCommit(bus.notify(sql, rows.actions, enqueued));
-    return { known, admitted, live, changes, newSpecs: [...newSpecs.values()] };
+    return { known, admitted, live, changes, newSpecs: [...newSpecs.values()], lease, pending: rows.items.length };
   }
 
   async function outcomes(
