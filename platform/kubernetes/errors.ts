@@ -177,9 +177,12 @@ function sentence(details: KubernetesErrorDetails): string {
   return `${what}: ${code}: ${details.said}${hint(details)}`;
 }
 
-function hint({ reason, verb, resource, group, namespace, said }: KubernetesErrorDetails): string {
-  if (reason === "Unauthorized") return "; check the credentials of the kubeconfig or the service account's token";
-  if (reason !== "Forbidden" || !/cannot|no access/.test(said)) return "";
-  const role = namespace ? `a Role in "${namespace}"` : "a ClusterRole";
-  return `; allow verb "${verb}" on resource "${resource}" of API group "${group ?? ""}" in ${role} bound to this account`;
+function hint({ reason, status, namespace, said }: KubernetesErrorDetails): string {
+  if (status === 401) return "; check the credentials of the kubeconfig or the service account's token";
+  // The authorizer's own words, since what is missing need not be what was asked (impersonation).
+  const missing = /cannot (\S+) resource "([^"]+)" in API group "([^"]*)"( at the cluster scope)?/.exec(said);
+  if (reason !== "Forbidden" || !missing) return "";
+  const [, verb, resource, group, everywhere] = missing;
+  const role = namespace && !everywhere ? `a Role in "${namespace}"` : "a ClusterRole";
+  return `; allow verb "${verb}" on resource "${resource}" of API group "${group}" in ${role} bound to this account`;
 }

@@ -91,7 +91,7 @@ async function runPlugin(
   return new Promise((settle, reject) => {
     execFile(command, exec.args ?? [], { env, timeout: timeoutMs, maxBuffer: 1 << 20 }, (error, stdout, stderr) => {
       if (!error) return settle(stdout);
-      const why = stderr.trim().slice(-500) || error.message;
+      const why = (stderr.trim().slice(-500) || error.message).trim();
       const next = exec.installHint ? ` ${exec.installHint.trim()}` : "";
       reject(new Error(`the credential plugin ${command} of user "${user}" failed: ${why}.${next}`, { cause: error }));
     });

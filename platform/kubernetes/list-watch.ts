@@ -149,7 +149,7 @@ export function listWatch<T extends KubeObject>(options: ListWatchOptions<T>): L
       onEvent(event) {
         seen += 1;
         const now = event.object.metadata.resourceVersion as string;
-        if (version !== undefined && isBefore(now, version)) throw wentBack(resource.definition.plural, version, now);
+        if (version !== undefined && isBefore(now, version)) throw wentBack(fields.resource, version, now);
         if (event.type === "DELETED") emit(cache.remove(lighter(event.object)));
         else if (event.type !== "BOOKMARK") emit(cache.put(lighter(event.object)));
         version = now;
@@ -162,10 +162,17 @@ export function listWatch<T extends KubeObject>(options: ListWatchOptions<T>): L
     return seen > 0 || performance.now() - started > shortWatchMs;
   }
 
+  /** A store that was put back meanwhile would take our version for one of its future, and be silent until then. */
+  async function checkVersion(ours: string, signal: AbortSignal): Promise<void> {
+    const { metadata } = await resource.list({ ...selection, signal, limit: 1 });
+    if (isBefore(metadata.resourceVersion, ours)) throw wentBack(fields.resource, ours, metadata.resourceVersion);
+  }
+
   async function follow(signal: AbortSignal): Promise<void> {
     let failures = 0;
     while (!signal.aborted) {
       try {
+        if (failures > 0 && version !== undefined) await checkVersion(version, signal);
         if (version === undefined) await list(signal);
         const well = await watch(version as unknown as string, signal);
         failures = well ? 0 : failures + 1;

@@ -41,6 +41,8 @@ export interface TestCluster {
 export interface OwnTestCluster extends TestCluster {
   /** To kill, stop and start again. */
   readonly programs: ClusterPrograms;
+  /** All that the API server knows is in it. */
+  readonly etcdDir: string;
 }
 
 export interface TestScope {
@@ -74,7 +76,7 @@ export async function brokenTestCluster(
       cluster.client.close();
       await stop();
     });
-    return { ...cluster, programs: clusterPrograms(state.run) };
+    return { ...cluster, programs: clusterPrograms(state.run), etcdDir: join(state.run, "etcd") };
   } catch (error) {
     await stop();
     throw error;

@@ -150,7 +150,7 @@ users:
 ${3:+    token: $3}
 YAML
 }
-kubeconfig admin admin
+kubeconfig admin admin "$token"
 kubeconfig controllers controllers
 kubeconfig scheduler scheduler
 
