@@ -25,6 +25,7 @@ import { actionReader, conditionOf, createRun, runCache, runService } from "../r
 import { aborts, changeBus, signals, stateWriter, updateStreams } from "../state-service/index.ts";
 import { migrations, testTransport } from "../testing.ts";
 import { clusterLink } from "./cluster-link.ts";
+import { connectedClusters } from "./connected-clusters.ts";
 import { enqueue } from "./enqueue.ts";
 import { watchExpiry } from "./expiry.ts";
 import { specCache } from "./specs.ts";
@@ -114,9 +115,18 @@ async function openReplica(
   const bus = changeBus({ database, onError });
   const specs = specCache({ systemRetries });
   const runs = runCache();
-  const queue = enqueue({ database, bus, specs, runs, ...timed });
+  const clusters = connectedClusters();
+  const queue = enqueue({ clusters, database, bus, specs, runs, ...timed });
   const writer = stateWriter({ database, bus, specs, ...timed });
-  const link = clusterLink({ database, bus, specs, runs, writer, ...(recheckMs !== undefined && { recheckMs }) });
+  const link = clusterLink({
+    clusters,
+    database,
+    bus,
+    specs,
+    runs,
+    writer,
+    ...(recheckMs !== undefined && { recheckMs }),
+  });
   const abort = aborts({ database, runs, writer });
   const signal = signals({ database, writer, conditionOf });
   const updates = updateStreams({ database, bus, runs });

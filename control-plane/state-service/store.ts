@@ -153,7 +153,7 @@ export async function moveActions(sql: Sql, moves: readonly ActionMove[]): Promi
         abort_reason = r."abortReason", aborted_by = r."abortedBy", started_at = r."startedAt", ended_at = r."endedAt",
         xid = pg_current_xact_id()
       from json_to_recordset($1) as r ("runId" bigint, name text, version integer, phase smallint, attempts integer,
-        "userFailures" smallint, "systemFailures" smallint, "outputUri" text, error bytea, value bytea, "signalledBy" text,
+        "userFailures" integer, "systemFailures" integer, "outputUri" text, error bytea, value bytea, "signalledBy" text,
         "cacheStatus" smallint, "abortReason" text, "abortedBy" text, "startedAt" timestamptz, "endedAt" timestamptz)
       where a.run_id = r."runId" and a.name = r.name and a.version = r.version
       returning 1)

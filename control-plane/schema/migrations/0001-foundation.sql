@@ -76,8 +76,8 @@ create table actions (
   phase smallint not null,            -- common.ActionPhase
   version integer not null default 1, -- compare-and-set; grows with every change of the row
   attempts integer not null default 0,
-  user_failures smallint not null default 0,
-  system_failures smallint not null default 0,
+  user_failures integer not null default 0,
+  system_failures integer not null default 0,
   spec_digest bytea,                  -- task_specs, for task actions
   detail bytea not null default '',   -- workflow.TaskAction without spec, TraceAction or ConditionAction
   task_project text not null default '',
