@@ -1,6 +1,6 @@
 /** SQL on `runs`. */
 import type { Sql } from "@flyte-ts/platform/postgres";
-import { jsonBatch } from "../json-batch.ts";
+import { inOrder, jsonBatch } from "../json-batch.ts";
 
 export interface RunName {
   project: string;
@@ -39,7 +39,7 @@ export async function insertRuns(sql: Sql, runs: readonly NewRun[]): Promise<Run
       from json_to_recordset($1) as n (project text, domain text, name text, "runSpec" bytea, labels jsonb, source smallint,
         "createdBy" text, "relatedTo" text, "relationType" smallint, "inputsHash" text, "startTime" timestamptz)
       on conflict do nothing returning ${runColumns}`,
-    values: [jsonBatch(runs)],
+    values: [jsonBatch(inOrder(runs, ({ project, domain, name }) => `${project}/${domain}/${name}`))],
   });
   return rows;
 }

@@ -1,7 +1,7 @@
 /** SQL on `actions` and `action_events`. Batches travel as one JSON parameter: cheap to build here, one plan for any size. */
 import { ROOT_ACTION } from "@flyte-ts/core";
 import type { Sql } from "@flyte-ts/platform/postgres";
-import { jsonBatch } from "../json-batch.ts";
+import { inOrder, jsonBatch } from "../json-batch.ts";
 
 export interface ActionKey {
   runId: bigint;
@@ -121,7 +121,7 @@ export async function insertActions(sql: Sql, actions: readonly NewAction[]): Pr
         ended_at = excluded.ended_at, detail = excluded.detail, xid = pg_current_xact_id()
       where a.kind = 2 and excluded.kind = 2 and a.phase = 6
       returning ${changeColumns}`,
-    values: [jsonBatch(actions)],
+    values: [jsonBatch(inOrder(actions, ({ runId, name }) => `${runId}/${name}`))],
   });
   return rows;
 }
