@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ErrorInfo_Kind } from "@flyte-ts/contract/flyteidl2/workflow/run_definition_pb.ts";
 import { executionsIn, notesIn } from "../support/notes.ts";
-import { isAlive, kill } from "../support/processes.ts";
+import { isAlive, kill, postgresPid } from "../support/processes.ts";
 import { actionsOf, detailsOf, outputsOf } from "../support/runs.ts";
 import { setStage } from "../support/stage.ts";
 import { waitFor } from "../support/wait.ts";
@@ -32,7 +32,10 @@ test("kill -9 with 20 processes and 200 sleeps in flight: all end, nothing that 
     name.startsWith("hold-") ? [[name, Number(group)] as const] : [],
   );
 
+  const postgres = await postgresPid(server.dataDir);
+  assert.ok(postgres, "the database's process is known");
   await server.kill9();
+  await waitFor(() => !isAlive(postgres), { what: "the end of PostgreSQL" });
   assert.ok(
     groups.every(([, group]) => isAlive(group)),
     "tasks outlive the server",
