@@ -31,7 +31,7 @@ const BROKEN = [
   [
     "control-plane-room-by-its-index",
     "control-plane/run-service/bad-room.ts",
-    'import type { S } from "../task-service/store.ts"; export type T = S;',
+    'import type { S } from "../task-service/service.ts"; export type T = S;',
   ],
   [
     "data-plane-imports",
@@ -75,7 +75,7 @@ const GOOD = [
     'import { server } from "@flyte-ts/platform/postgres/testing"; export const s = server;',
   ],
   ["control-plane/task-service/index.ts", 'export const task = 1; export type { S } from "./store.ts";'],
-  ["control-plane/task-service/store.ts", "export type S = 1;"],
+  ["control-plane/task-service/service.ts", "export type S = 1;"],
   ["data-plane/executor/index.ts", 'import type { X } from "@flyte-ts/platform/rpc"; export type E = X;'],
   ["user-plane/cli/verbs/up.ts", 'export const up = () => import("@flyte-ts/flyted");'],
   [

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
+import { text } from "node:stream/consumers";
 import test, { after } from "node:test";
 import { openDatabase } from "../database.ts";
 import { DatabaseUnavailableError } from "../errors.ts";
@@ -74,8 +75,7 @@ test("another local user cannot reach the socket", {
     env: { PATH: "/usr/bin:/bin", LC_ALL: "C" },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const [answer] = (await once(child.stdout, "data")) as [Buffer];
-  assert.match(answer.toString(), /Permission denied/);
+  assert.match(await text(child.stdout), /Permission denied/);
 });
 
 test("a server killed with -9 fails calls as unavailable, comes back, and keeps what was committed", async (t) => {
