@@ -21,5 +21,4 @@ export type { Log } from "./log.ts";
 export { memoryActionStore } from "./memory-action-store.ts";
 export { pause } from "./pause.ts";
 export type { AttemptContext, AttemptDetails, Ending, Plugin, PluginState, Step } from "./plugin.ts";
-export { type Again, type Reconciler, type ReconcilerOptions, reconciler } from "./reconciler.ts";
 export { type Executor, type ExecutorOptions, executor } from "./run-executor.ts";

@@ -12,13 +12,13 @@
 import { create } from "@bufbuild/protobuf";
 import { type AttemptReport, ConnectRequestSchema } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { type Clock, systemClock } from "@flyte-ts/core";
+import { reconciler } from "@flyte-ts/platform/work-queue";
 import { type ActionStore, amend } from "./action-store.ts";
 import type { ControlLink } from "./control-link.ts";
 import { intake } from "./intake.ts";
 import type { Log } from "./log.ts";
 import { pause } from "./pause.ts";
 import { type Plugin, pluginTable } from "./plugin.ts";
-import { reconciler } from "./reconciler.ts";
 import { reportQueue } from "./report-queue.ts";
 import { work } from "./work.ts";
 

@@ -63,12 +63,16 @@ export function stages(root, { node, python }) {
   ];
 }
 
-/** Ends the PostgreSQL server that test files share. */
+/** Ends the PostgreSQL server and the Kubernetes clusters that test files share. */
 export async function stopSharedServers(root, { node }) {
-  const testing = join(root, "platform/postgres/testing.ts");
-  if (!readText(testing)?.includes("stopTestServer")) return;
-  const code = `const { stopTestServer } = await import(${JSON.stringify(testing)}); await stopTestServer();`;
-  await child(node, ["--input-type=module", "--eval", code], { cwd: root, env: process.env });
+  for (const [file, stop] of [
+    ["platform/postgres/testing.ts", "stopTestServer"],
+    ["platform/kubernetes/testing.ts", "stopTestCluster"],
+  ]) {
+    const testing = join(root, file);
+    const code = `const { ${stop} } = await import(${JSON.stringify(testing)}); await ${stop}();`;
+    await child(node, ["--input-type=module", "--eval", code], { cwd: root, env: process.env });
+  }
 }
 
 /** @returns {Promise<Counts>} */

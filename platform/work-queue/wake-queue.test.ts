@@ -45,3 +45,20 @@ test("keys fire in order of their last deadline, each once, cancelled ones never
     { numRuns: 20 },
   );
 });
+
+test("by keeps what is earlier and replaces what is later", async () => {
+  const fired: string[] = [];
+  let done = () => {};
+  const all = new Promise<void>((resolve) => (done = resolve));
+  const queue = wakeQueue((key) => {
+    fired.push(key);
+    if (fired.length === 2) done();
+  });
+  queue.by("a", 100_000);
+  queue.by("b", 10);
+  queue.by("a", 1);
+  queue.by("a", 100_000);
+  await all;
+  assert.deepEqual(fired, ["a", "b"]);
+  assert.equal(queue.size, 0);
+});

@@ -127,3 +127,60 @@ test("run waits for work in progress when it is stopped", async () => {
   await done;
   assert.equal(ended, true);
 });
+
+test("an earlier wait makes a later one superfluous, also while the key is worked on", async () => {
+  const stop = new AbortController();
+  const started = gate();
+  const finish = gate();
+  const calls: string[] = [];
+  const twice = gate();
+  const queue = reconciler({
+    async reconcile(key) {
+      calls.push(key);
+      if (calls.length === 1) {
+        started.open();
+        await finish.opened;
+        return 100_000;
+      }
+      twice.open();
+      return undefined;
+    },
+    onError: (_key, error) => assert.fail(String(error)),
+  });
+  const done = queue.run(stop.signal);
+  queue.addAfter("a", 100_000);
+  queue.addAfter("a", 1);
+  queue.addAfter("a", 100_000);
+  await started.opened;
+  queue.addAfter("a", 1);
+  finish.open();
+  await twice.opened;
+  stop.abort();
+  await done;
+  assert.deepEqual(calls, ["a", "a"]);
+});
+
+test("every call is told, with how it went and what waits", async () => {
+  const stop = new AbortController();
+  const seen: unknown[] = [];
+  const queue = reconciler({
+    concurrency: 1,
+    backoff: { firstMs: 100_000, maxMs: 100_000 },
+    reconcile(key) {
+      if (key === "bad") throw new Error("bad luck");
+      return undefined;
+    },
+    onError: () => {},
+    onCall({ ok, ready, active }) {
+      seen.push({ ok, ready, active });
+      if (seen.length === 2) stop.abort();
+    },
+  });
+  queue.add("bad");
+  queue.add("good");
+  await queue.run(stop.signal);
+  assert.deepEqual(seen, [
+    { ok: false, ready: 1, active: 0 },
+    { ok: true, ready: 0, active: 0 },
+  ]);
+});

@@ -5,6 +5,8 @@
 export interface WakeQueue {
   /** Fires `key` in so many milliseconds, replacing what it waited for before. */
   at(key: string, inMs: number): void;
+  /** Fires `key` in so many milliseconds at the latest: what it waits for already stays when that is earlier. */
+  by(key: string, inMs: number): void;
   cancel(key: string): void;
   clear(): void;
   readonly size: number;
@@ -47,14 +49,20 @@ export function wakeQueue(fire: (key: string) => void): WakeQueue {
     arm();
   }
 
+  function at(key: string, inMs: number): void {
+    const entry = { key, due: performance.now() + Math.max(0, inMs) };
+    current.set(key, entry);
+    push(heap, entry);
+    // Leftovers of keys that were set again must not outgrow the keys that wait.
+    if (heap.length > 64 && heap.length > 2 * current.size) rebuild(heap, current);
+    arm();
+  }
+
   return {
-    at(key, inMs) {
-      const entry = { key, due: performance.now() + Math.max(0, inMs) };
-      current.set(key, entry);
-      push(heap, entry);
-      // Leftovers of keys that were set again must not outgrow the keys that wait.
-      if (heap.length > 64 && heap.length > 2 * current.size) rebuild(heap, current);
-      arm();
+    at,
+    by(key, inMs) {
+      const waiting = current.get(key);
+      if (!waiting || waiting.due > performance.now() + inMs) at(key, inMs);
     },
     cancel: (key) => void current.delete(key),
     clear() {

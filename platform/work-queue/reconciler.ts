@@ -18,10 +18,23 @@ export interface ReconcilerOptions {
   /** Keys worked on at once. */
   concurrency?: number;
   backoff?: { firstMs: number; maxMs: number };
+  /** After every call, for metrics. */
+  onCall?(seen: CallSeen): void;
+}
+
+export interface CallSeen {
+  ok: boolean;
+  ms: number;
+  /** Keys that are due and wait for their turn. */
+  ready: number;
+  /** Keys worked on now. */
+  active: number;
 }
 
 export interface Reconciler {
   add(key: string): void;
+  /** Marks a key in so many milliseconds at the latest; an earlier mark or wait makes this one superfluous. */
+  addAfter(key: string, inMs: number): void;
   /** Drops waits and failures of a key that is gone. A call in progress ends by itself. */
   forget(key: string): void;
   /** Works until the signal aborts, then waits for the calls in progress. */
@@ -39,6 +52,7 @@ export function reconciler(options: ReconcilerOptions): Reconciler {
   const markedAgain = new Set<string>();
   const failures = new Map<string, number>();
   let running = false;
+  let stopped = false;
   let scheduled = false;
   let idle: (() => void) | undefined;
   const waits = wakeQueue((key) => add(key));
@@ -77,24 +91,31 @@ export function reconciler(options: ReconcilerOptions): Reconciler {
 
   async function call(key: string): Promise<void> {
     const failedBefore = failures.get(key) ?? 0;
+    const started = performance.now();
+    let ok = true;
     let again: Again;
     try {
       again = await options.reconcile(key, failedBefore);
       if (failedBefore > 0) failures.delete(key);
     } catch (error) {
+      ok = false;
       failures.set(key, failedBefore + 1);
       again = Math.min(backoff.firstMs * 2 ** failedBefore, backoff.maxMs);
       options.onError(key, error, failedBefore + 1);
     }
     active.delete(key);
     if (markedAgain.delete(key)) ready.add(key);
-    else if (again !== undefined && running) waits.at(key, again);
+    else if (again !== undefined && running) waits.by(key, again);
+    options.onCall?.({ ok, ms: performance.now() - started, ready: ready.size, active: active.size });
     if (ready.size > 0) schedule();
     if (active.size === 0) idle?.();
   }
 
   return {
     add,
+    addAfter(key, inMs) {
+      if (!stopped && !ready.has(key)) waits.by(key, inMs);
+    },
     forget(key) {
       waits.cancel(key);
       failures.delete(key);
@@ -107,6 +128,7 @@ export function reconciler(options: ReconcilerOptions): Reconciler {
       schedule();
       await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
       running = false;
+      stopped = true;
       waits.clear();
       if (active.size > 0) await new Promise<void>((resolve) => (idle = resolve));
     },
