@@ -74,7 +74,7 @@ const GOOD = [
     "control-plane/run-service/good.test.ts",
     'import { server } from "@flyte-ts/platform/postgres/testing"; export const s = server;',
   ],
-  ["control-plane/task-service/index.ts", 'export const task = 1; export type { S } from "./store.ts";'],
+  ["control-plane/task-service/index.ts", 'export const task = 1; export type { S } from "./service.ts";'],
   ["control-plane/task-service/service.ts", "export type S = 1;"],
   ["data-plane/executor/index.ts", 'import type { X } from "@flyte-ts/platform/rpc"; export type E = X;'],
   ["user-plane/cli/verbs/up.ts", 'export const up = () => import("@flyte-ts/flyted");'],
