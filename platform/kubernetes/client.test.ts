@@ -3,16 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isKubernetesError, KubernetesError } from "./errors.ts";
 import type { KubeObject } from "./objects.ts";
-import { type Resource, resource } from "./resource.ts";
-import { needsCluster, type TestCluster, testCluster } from "./testing.ts";
-
-interface ConfigMap extends KubeObject {
-  data?: Record<string, string>;
-}
-
-function configMaps({ client }: TestCluster): Resource<ConfigMap> {
-  return client.resource<ConfigMap>({ group: "", version: "v1", plural: "configmaps", namespaced: true });
-}
+import { resource } from "./resource.ts";
+import { configMaps } from "./testing/config-maps.ts";
+import { eventually, needsCluster, testCluster } from "./testing.ts";
 
 async function failure(promise: Promise<unknown>): Promise<KubernetesError> {
   const error = await promise.then(
@@ -29,7 +22,7 @@ test(
   async (t) => {
     const cluster = await testCluster(t, { mode: "api" });
     const { namespace } = cluster;
-    const maps = configMaps(cluster);
+    const maps = configMaps(cluster.client);
     const made = await maps.create({ metadata: { name: "a", namespace }, data: { x: "1" } });
     assert.ok(made.metadata.uid);
     assert.deepEqual((await maps.get("a", { namespace })).data, { x: "1" });
@@ -61,7 +54,7 @@ test(
 test("refusals are told apart", needsCluster("api"), async (t) => {
   const cluster = await testCluster(t, { mode: "api" });
   const { namespace } = cluster;
-  const maps = configMaps(cluster);
+  const maps = configMaps(cluster.client);
   const made = await maps.create({ metadata: { name: "a", namespace } });
   await t.test("the same name again", async () => {
     const error = await failure(maps.create({ metadata: { name: "a", namespace } }));
@@ -112,6 +105,28 @@ test("refusals are told apart", needsCluster("api"), async (t) => {
     const finalizers = Array.from({ length: 40_000 }, (_, index) => `flyte.org/a-finalizer-with-a-long-name-${index}`);
     const error = await failure(leases.create({ metadata: { name: "large", namespace, finalizers } }));
     assert.equal(error.reason, "TooLarge", error.message);
+  });
+  await t.test("a full quota", async () => {
+    const quotas = cluster.client.resource<KubeObject & { spec?: object; status?: object }>({
+      group: "",
+      version: "v1",
+      plural: "resourcequotas",
+      namespaced: true,
+    });
+    const hard = { "count/configmaps": "1" };
+    await quotas.create({ metadata: { name: "full", namespace }, spec: { hard } });
+    // What a controller would count, where none runs.
+    await quotas.patchStatus("full", { status: { hard, used: { "count/configmaps": "1" } } }, { namespace });
+    const error = await eventually(async () => {
+      const thrown = await maps
+        .create({ metadata: { name: "one-more", namespace } })
+        .catch((thrown: unknown) => thrown);
+      if (isKubernetesError(thrown)) return thrown;
+      await maps.delete("one-more", { namespace });
+      return undefined;
+    });
+    assert.deepEqual([error.reason, error.isQuota], ["Forbidden", true], error.message);
+    await quotas.delete("full", { namespace });
   });
   await t.test("a name that would lead elsewhere", async () => {
     const error = await failure(maps.get("../secrets/x", { namespace }));
