@@ -59,7 +59,7 @@ export interface ListRules<C extends ListColumn> {
   tieBreak: { field: string; column: C } | readonly { field: string; column: C }[];
   /** What limit 0 means: 50 unless told; `"all"` for no limit. */
   defaultLimit?: number | "all";
-  /** More than this is refused: 200 unless told; `"any"` for no bound. */
+  /** A page holds no more than this: 200 unless told; `"any"` for no bound. */
   maxLimit?: number | "any";
 }
 
@@ -103,12 +103,8 @@ function tokenTerm<C extends ListColumn>(term: ListOrder<C>): TokenTerm {
 
 function readLimit(limit: number, { defaultLimit = 50, maxLimit = 200 }: ListRules<ListColumn>): number | undefined {
   if (limit === 0) return defaultLimit === "all" ? undefined : defaultLimit;
-  if (maxLimit !== "any" && limit > maxLimit) {
-    throw invalidArgument(
-      `limit ${limit} is too large; at most ${maxLimit} rows fit on a page, use the token for more`,
-    );
-  }
-  return limit;
+  // A page is never larger, but asking for more is no error: the token leads on, and clients ask for what they want in all.
+  return maxLimit === "any" ? limit : Math.min(limit, maxLimit);
 }
 
 function readOrder<C extends ListColumn>(request: ListInput, rules: ListRules<C>): ListOrder<C>[] {

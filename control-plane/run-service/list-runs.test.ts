@@ -112,7 +112,6 @@ test("ListRuns", async (t) => {
 
   await t.test("what can not be answered is invalid", async () => {
     await assert.rejects(filtered(where("shoe_size", F.EQUAL, "42")), { kind: "invalid" });
-    await assert.rejects(ask({ limit: 201 }), { kind: "invalid" });
     await assert.rejects(ask({ token: "forged" }), { kind: "invalid" });
     await assert.rejects(filtered(where("source", F.EQUAL, "carrier pigeon")), { kind: "invalid" });
   });
