@@ -15,12 +15,16 @@ import { brokenTestCluster, eventually, needsCluster } from "./testing.ts";
 const objects = 2_000;
 const writers = 5;
 const parallel = 6;
+/** Fills the buffers on the way to who lags, so that the API server notices and ends its watch. */
+const ballast = "x".repeat(8 << 10);
 
 test("every watcher ends with what the server has", needsCluster("api"), async (t) => {
   const cluster = await brokenTestCluster(t, { mode: "api" });
   const { namespace } = cluster;
   const maps = configMaps(cluster.client);
-  const [cutRelay, frozenRelay] = [await relayTo(t, cluster.kubeconfig), await relayTo(t, cluster.kubeconfig)];
+  const cutRelay = await relayTo(t, cluster.kubeconfig);
+  const frozenRelay = await relayTo(t, cluster.kubeconfig);
+  const slowRelay = await relayTo(t, cluster.kubeconfig);
   const watched = { namespace, labelSelector: "of=load", backoff: { firstMs: 10, maxMs: 500 } };
   const watches = [
     recordedWatch<ConfigMap>(t, "plain", { ...watched, resource: maps }),
@@ -31,19 +35,18 @@ test("every watcher ends with what the server has", needsCluster("api"), async (
     }),
     recordedWatch<ConfigMap>(t, "cut", { ...watched, resource: configMaps(cutRelay.client), pageSize: 50 }),
     recordedWatch<ConfigMap>(t, "frozen", { ...watched, resource: configMaps(frozenRelay.client), stallMs: 400 }),
+    recordedWatch<ConfigMap>(t, "lagging", { ...watched, resource: configMaps(slowRelay.client) }),
   ];
   const over = new AbortController();
   const trouble = [
-    every(
-      () => 100 + 1_400 * Math.random(),
-      over.signal,
-      () => cutRelay.cut(),
-    ),
-    every(
-      () => 1_500,
-      over.signal,
-      () => frozenRelay.freeze(),
-    ),
+    every(over.signal, 100, 1_500, () => cutRelay.cut()),
+    every(over.signal, 1_500, 1_500, () => frozenRelay.freeze()),
+    every(over.signal, 5_000, 5_000, () => {
+      slowRelay.resume();
+      setTimeout(() => {
+        if (!over.signal.aborted) slowRelay.hold();
+      }, 500);
+    }),
   ];
 
   /** By uid: what was last written to an object, for those whose end we ordered ourselves. */
@@ -64,6 +67,9 @@ test("every watcher ends with what the server has", needsCluster("api"), async (
   over.abort();
   await Promise.all(trouble);
 
+  const metrics = await cluster.client.text({ method: "GET", path: "/metrics" });
+  const terminated = /^apiserver_terminated_watchers_total\{.*resource="configmaps"\} (\d+)/m.exec(metrics)?.[1] ?? "0";
+  t.diagnostic(`the API server ended ${terminated} watches of readers that lagged`);
   const truth = (await maps.list({ namespace, labelSelector: "of=load" })).items;
   assert.ok(truth.length > objects / 4, `only ${truth.length} objects are left`);
   for (const watch of watches) {
@@ -106,7 +112,7 @@ async function live(maps: Resource<ConfigMap>, namespace: string, name: string, 
 async function make(maps: Resource<ConfigMap>, namespace: string, name: string): Promise<ConfigMap> {
   const metadata = { name, namespace, labels: { of: "load" } };
   try {
-    return await insist(() => maps.create({ metadata, data: { n: "0" } }));
+    return await insist(() => maps.create({ metadata, data: { n: "0", ballast } }));
   } catch (error) {
     // Made by a call whose answer was lost.
     if (isKubernetesError(error, "AlreadyExists")) return insist(() => maps.get(name, { namespace }));
@@ -145,9 +151,10 @@ async function inParallel(parallel: number, count: number, work: (index: number)
   );
 }
 
-async function every(ms: () => number, signal: AbortSignal, act: () => void): Promise<void> {
+/** At random moments, and once more at the end. */
+async function every(signal: AbortSignal, minMs: number, maxMs: number, act: () => void): Promise<void> {
   while (!signal.aborted) {
-    await sleep(ms(), undefined, { signal }).catch(() => {});
+    await sleep(minMs + (maxMs - minMs) * Math.random(), undefined, { signal }).catch(() => {});
     act();
   }
 }

@@ -14,12 +14,16 @@ export interface Relay {
   open(): void;
   /** Connections stay, but no byte comes through them any more; new ones work. */
   freeze(): void;
+  /** Reads nothing from the server until `resume`: it sees a reader that lags. */
+  hold(): void;
+  resume(): void;
 }
 
 export async function relayTo(t: TestScope, kubeconfig: string): Promise<Relay> {
   const connection = await loadConnection({ kubeconfig });
   const pairs = new Set<[Socket, Socket]>();
   let closed = false;
+  let held = false;
   const server = createServer((near) => {
     if (closed) return void near.resetAndDestroy();
     const far = dial(Number(connection.server.port), connection.server.hostname);
@@ -32,7 +36,8 @@ export async function relayTo(t: TestScope, kubeconfig: string): Promise<Relay> 
     };
     for (const socket of pair) socket.on("error", end).on("close", end);
     near.pipe(far);
-    far.pipe(near);
+    if (held) far.pause();
+    else far.pipe(near);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -57,6 +62,17 @@ export async function relayTo(t: TestScope, kubeconfig: string): Promise<Relay> 
     },
     open() {
       closed = false;
+    },
+    hold() {
+      held = true;
+      for (const [near, far] of pairs) {
+        far.unpipe(near);
+        far.pause();
+      }
+    },
+    resume() {
+      held = false;
+      for (const [near, far] of pairs) far.pipe(near);
     },
     freeze() {
       for (const [near, far] of pairs) {
