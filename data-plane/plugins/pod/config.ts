@@ -103,5 +103,4 @@ export const podConfig = z.strictObject({
 });
 
 export type PodConfig = z.infer<typeof podConfig>;
-export type Placement = PodConfig["interruptible"];
 export type Graces = PodConfig["graces"];

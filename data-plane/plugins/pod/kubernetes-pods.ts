@@ -47,16 +47,23 @@ export function kubernetesPods({ client, cluster, namespaces, log }: KubernetesP
     return undefined;
   }
 
-  async function get({ namespace, name }: PodAddress): Promise<Pod | undefined> {
-    return known({ namespace, name }) ?? unless("NotFound", pods.get(name, { namespace }));
+  async function get({ namespace, name, uid }: PodAddress & { uid?: string }): Promise<Pod | undefined> {
+    const pod = known({ namespace, name });
+    if (pod && (uid === undefined || pod.metadata.uid === uid)) return pod;
+    return unless("NotFound", pods.get(name, { namespace }));
   }
 
+  /** Also of pods that are not known yet: nothing orders the two watches. */
   function remember(event: KubeEvent): void {
-    const uid = event.involvedObject?.uid;
-    if (uid === undefined) return;
+    const uid = event.involvedObject?.uid ?? "";
     const ofPod = told.get(uid) ?? new Map<string, KubeEvent>();
-    ofPod.set(event.metadata.uid ?? event.metadata.name, event);
-    told.set(uid, ofPod);
+    told.set(uid, ofPod.set(event.metadata.name, event));
+  }
+
+  function forget(event: KubeEvent): void {
+    const uid = event.involvedObject?.uid ?? "";
+    const ofPod = told.get(uid);
+    if (ofPod?.delete(event.metadata.name) && ofPod.size === 0) told.delete(uid);
   }
 
   return {
@@ -108,12 +115,12 @@ export function kubernetesPods({ client, cluster, namespaces, log }: KubernetesP
           resource: events,
           fieldSelector: "involvedObject.kind=Pod",
           log,
+          prune: essence,
           onEvent(event) {
-            if (event.type === "synced" || event.type === "deleted") return;
-            const { namespace = "", name = "" } = event.object.involvedObject ?? {};
-            // Other people's pods are none of ours, and events of a pod that is gone come too late.
-            if (!known({ namespace, name })) return;
+            if (event.type === "synced") return;
+            if (event.type === "deleted") return forget(event.object);
             remember(event.object);
+            const { namespace = "", name = "" } = event.object.involvedObject ?? {};
             changed({ namespace, name });
           },
         }),
@@ -125,6 +132,29 @@ export function kubernetesPods({ client, cluster, namespaces, log }: KubernetesP
 
 function core<T extends KubeObject>(client: KubernetesClient, plural: string): Resource<T> {
   return client.resource<T>({ group: "", version: "v1", plural, namespaced: true });
+}
+
+/** There are many events, of other people's pods too. */
+function essence({ metadata, ...event }: KubeEvent): KubeEvent {
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata;
+  const { involvedObject, type, reason, message, count, series, source, reportingComponent } = event;
+  const times = {
+    firstTimestamp: event.firstTimestamp,
+    lastTimestamp: event.lastTimestamp,
+    eventTime: event.eventTime,
+  };
+  const pod = { namespace: involvedObject?.namespace, name: involvedObject?.name, uid: involvedObject?.uid };
+  return defined({
+    metadata: defined({ name, namespace, uid, resourceVersion, creationTimestamp }),
+    involvedObject: defined(pod),
+    ...{ type, reason, message, count, series, source, reportingComponent },
+    ...times,
+  });
+}
+
+/** Without the fields that are undefined. */
+function defined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never;
 }
 
 /** Undefined when the call is refused for this reason. */

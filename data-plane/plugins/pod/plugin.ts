@@ -5,7 +5,7 @@
  * before anything is said; an API server that is away costs no attempt; when an attempt is released, nothing of its pod
  * runs, and after its end is taken neither pod nor Secret is left.
  */
-import type { ClusterEvent } from "@flyte-ts/contract/flyteidl2/workflow/run_definition_pb.ts";
+import { toDate } from "@flyte-ts/core";
 import { StoreUnavailableError } from "@flyte-ts/platform/object-store";
 import type { AttemptContext, AttemptDetails, AttemptError, Plugin, Step, Transition } from "../../executor/index.ts";
 import { declaresOutputs, endByResults, readResults } from "../../task-code/index.ts";
@@ -23,6 +23,8 @@ import type { PodAddress } from "./pods.ts";
 import { isPassing } from "./refusal.ts";
 import { momentOf } from "./times.ts";
 
+/** Events follow each other closely: those that come without a phase are told together. */
+const GATHER_MS = 2_000;
 /** The watch wakes attempts; this is for what a watch may never tell. */
 const RECHECK_MS = 300_000;
 const AWAY_MS = 2_000;
@@ -93,7 +95,8 @@ export function podPlugin(options: PodOptions): Plugin {
         await follow(context, pod);
       }
     }
-    return { ...(await told(context, pod, next, note, transitions)), after };
+    const step = await told(context, pod, next, note, transitions);
+    return { ...step, after: Math.min(after, step.after ?? after) };
   }
 
   async function finish(
@@ -141,7 +144,11 @@ export function podPlugin(options: PodOptions): Plugin {
     before: Note,
     transitions: Transition[],
   ): Promise<Step> {
-    const fresh = news(await pods.events(pod), before.events);
+    const all = news(await pods.events(pod), before.events);
+    const youngest = all.events.at(-1)?.occurredAt;
+    const young = youngest !== undefined && toDate(youngest).getTime() > context.now.getTime() - GATHER_MS;
+    const held = transitions.length === 0 && young;
+    const fresh = held ? { events: [], told: before.events } : all;
     next.events = fresh.told;
     const details: AttemptDetails = {};
     if (transitions.length > 0) {
@@ -152,12 +159,13 @@ export function podPlugin(options: PodOptions): Plugin {
       if (links.length > 0) details.logInfo = links;
       if (logs && transitions.some(({ phase }) => phase === "running")) details.logsAvailable = true;
     }
-    if (fresh.events.length > 0) details.clusterEvents = fresh.events as readonly ClusterEvent[];
+    if (fresh.events.length > 0) details.clusterEvents = fresh.events;
     const state = writeNote(next);
     return {
       ...(JSON.stringify(state) === JSON.stringify(context.state ?? {}) ? {} : { state }),
       ...(transitions.length > 0 ? { transitions } : {}),
       ...(Object.keys(details).length > 0 ? { details } : {}),
+      ...(held ? { after: GATHER_MS } : {}),
     };
   }
 

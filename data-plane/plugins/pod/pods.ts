@@ -19,8 +19,8 @@ export interface Removal extends PodAddress {
 }
 
 export interface Pods {
-  /** Never older than what was created through this port. Undefined: there is none. */
-  get(address: PodAddress): Promise<Pod | undefined>;
+  /** Never older than the pod of this `uid`, and never older than what was created here. Undefined: there is none. */
+  get(address: PodAddress & { uid?: string }): Promise<Pod | undefined>;
   /** The Secret first, then the pod. One that exists already is left as it is, and a pod of this name returned. */
   create(objects: PodObjects): Promise<Pod>;
   /** What is gone already counts as deleted. */

@@ -54,6 +54,20 @@ test("refusals, one by one", () => {
       "InvalidResource user final",
       /maximum cpu/,
     ],
+    [
+      "Forbidden",
+      403,
+      'pods "x" is forbidden: status unknown for quota: q, resources: pods',
+      "wait NamespaceNotReady",
+      /unknown/,
+    ],
+    [
+      "Forbidden",
+      403,
+      'pods "x" is forbidden: error looking up service account ns/default: serviceaccount "default" not found',
+      "wait NamespaceNotReady",
+      /default/,
+    ],
     ["TooLarge", 413, "Request entity too large: limit is 3145728", "EntityTooLarge user final", /smaller/],
     [
       "Invalid",

@@ -33,6 +33,10 @@ function forbidden(error: KubernetesError, said: string): Verdict {
     if (never) return user("ExceededQuota", `${message}; it will never fit: ${never}`);
     return { kind: "wait", reason: "ExceededQuota", message: said };
   }
+  // Kubernetes makes both by itself, a moment after the namespace or the quota.
+  if (/status unknown for quota|serviceaccount "default" not found/.test(said)) {
+    return { kind: "wait", reason: "NamespaceNotReady", message: said };
+  }
   if (/serviceaccount .* not found|error looking up service account/.test(said)) {
     return user("InvalidResource", `${message}; create the service account, or let the task name another one`);
   }
