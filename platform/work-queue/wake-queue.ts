@@ -28,6 +28,8 @@ export function wakeQueue(fire: (key: string) => void): WakeQueue {
   let timerDue = Number.POSITIVE_INFINITY;
 
   function arm(): void {
+    // A leftover on top would keep a timer, and with it an idle process, alive for nothing.
+    while (heap[0] && current.get(heap[0].key) !== heap[0]) pop(heap);
     const first = heap[0];
     if (!first) return;
     if (timer && timerDue <= first.due) return;
