@@ -5,6 +5,8 @@
 import type {
   ConnectRequest,
   ConnectResponse,
+  HeartbeatRequest,
+  HeartbeatResponse,
   ReportRequest,
   ReportResponse,
 } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
@@ -15,6 +17,8 @@ export interface ControlLink {
    * lost: the executor connects again and compares what it has with what it is sent.
    */
   connect(request: ConnectRequest, signal: AbortSignal): AsyncIterable<ConnectResponse>;
+  /** Keeps the cluster's leases. Throws when the control plane cannot be reached. */
+  heartbeat(request: HeartbeatRequest): Promise<HeartbeatResponse>;
   /** Hands in reports; one verdict each, in order. Throws when the control plane cannot be reached (repeat, it is idempotent). */
   report(request: ReportRequest): Promise<ReportResponse>;
 }

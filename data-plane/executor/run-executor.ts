@@ -9,15 +9,19 @@
  *     const local = executor({ cluster: "embedded", link, store: memoryActionStore(), plugins, clock, log, slots: 8 });
  *     await local.run(signal);
  */
-import { create } from "@bufbuild/protobuf";
-import { type AttemptReport, ConnectRequestSchema } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type AttemptReport,
+  type CapacitySchema,
+  ConnectRequestSchema,
+} from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { type Clock, systemClock } from "@flyte-ts/core";
 import { reconciler } from "@flyte-ts/platform/work-queue";
 import { type ActionStore, amend } from "./action-store.ts";
+import { connection } from "./connection.ts";
 import type { ControlLink } from "./control-link.ts";
 import { intake } from "./intake.ts";
 import type { Log } from "./log.ts";
-import { pause } from "./pause.ts";
 import { type Plugin, pluginTable } from "./plugin.ts";
 import { reportQueue } from "./report-queue.ts";
 import { work } from "./work.ts";
@@ -34,6 +38,15 @@ export interface ExecutorOptions {
   /** Actions that need a slot, leased at once. */
   slots: number;
   labels?: Readonly<Record<string, string>>;
+  /** Tells clusters apart that were given one name; see `ConnectRequest.cluster_uid`. */
+  clusterUid?: string;
+  /** Queues that this cluster serves. */
+  queues?: readonly string[];
+  /** What the cluster has for a single action at most. */
+  capacity?: MessageInitShape<typeof CapacitySchema>;
+  /** For people: what kind of cluster this is, and the executor's release. */
+  kind?: string;
+  version?: string;
   /** Attempts worked on at once (steps, not running work). */
   concurrency?: number;
   backoff?: { firstMs: number; maxMs: number };
@@ -77,6 +90,26 @@ export function executor(options: ExecutorOptions): Executor {
     onSynced: () => void sweep(),
   });
 
+  const dial = connection({
+    link,
+    log,
+    backoff,
+    incoming,
+    request: () =>
+      create(ConnectRequestSchema, {
+        cluster: options.cluster,
+        executor: options.name ?? "",
+        taskTypes: options.plugins.flatMap((plugin) => plugin.taskTypes),
+        labels: { ...options.labels },
+        slots: options.slots,
+        clusterUid: options.clusterUid ?? "",
+        queues: [...(options.queues ?? [])],
+        kind: options.kind ?? "",
+        version: options.version ?? "",
+        ...(options.capacity ? { capacity: options.capacity } : {}),
+      }),
+  });
+
   async function answered(key: string, report: AttemptReport, verdict: "accepted" | "stale"): Promise<void> {
     try {
       if (verdict === "accepted") {
@@ -110,34 +143,6 @@ export function executor(options: ExecutorOptions): Executor {
     }
   }
 
-  async function converse(signal: AbortSignal): Promise<void> {
-    const request = create(ConnectRequestSchema, {
-      cluster: options.cluster,
-      executor: options.name ?? "",
-      taskTypes: options.plugins.flatMap((plugin) => plugin.taskTypes),
-      labels: { ...options.labels },
-      slots: options.slots,
-    });
-    for (let failures = 0; !signal.aborted; ) {
-      try {
-        await incoming.begin();
-        for await (const response of link.connect(request, signal)) {
-          if (signal.aborted) return;
-          await incoming.take(response);
-          if (response.synced) {
-            failures = 0;
-            log.info({ cluster: options.cluster }, "connected to the control plane");
-          }
-        }
-        if (!signal.aborted) log.warn({ cluster: options.cluster }, "the control plane ended the connection");
-      } catch (error) {
-        if (!signal.aborted) log.warn({ cluster: options.cluster, err: error }, "the control plane cannot be reached");
-      }
-      await pause(Math.min(backoff.firstMs * 2 ** failures, backoff.maxMs), signal);
-      failures += 1;
-    }
-  }
-
   async function followStore(signal: AbortSignal): Promise<void> {
     // A durable store remembers attempts whose last report may never have arrived.
     for (const record of await store.list()) {
@@ -153,7 +158,7 @@ export function executor(options: ExecutorOptions): Executor {
       const reported = reports.run(reporting.signal);
       const broken = new AbortController();
       const stop = AbortSignal.any([signal, broken.signal]);
-      const parts = [queue.run(stop), followStore(stop), converse(stop)];
+      const parts = [queue.run(stop), followStore(stop), dial(stop)];
       for (const plugin of options.plugins) if (plugin.run) parts.push(plugin.run(stop));
       try {
         await Promise.all(parts);

@@ -11,7 +11,10 @@ import {
   type ConnectRequest,
   type ConnectResponse,
   ConnectResponseSchema,
+  type HeartbeatRequest,
+  HeartbeatResponseSchema,
   type LeasedAction,
+  RegistrationSchema,
   ReportResponseSchema,
   ReportVerdict,
 } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
@@ -40,10 +43,15 @@ export interface ScriptedControlPlane {
   reportsFail: boolean;
   reportCalls: number;
   readonly requests: ConnectRequest[];
+  readonly heartbeats: HeartbeatRequest[];
+  /** While true, heartbeats throw. */
+  heartbeatsFail: boolean;
+  /** Sessions below this one are not current any more. */
+  firstCurrentSession: bigint;
   told(key: string): Told;
   /** Ends the current connection. */
   hangUp(): void;
-  /** Resolves when the condition holds; it is looked at after each report. */
+  /** Resolves when the condition holds; it is looked at after each connection, heartbeat and report. */
   until(condition: () => boolean): Promise<void>;
 }
 
@@ -69,6 +77,18 @@ export function scriptedControlPlane(): ScriptedControlPlane {
     }
     return entry;
   };
+
+  const looked = () =>
+    setImmediate(() => {
+      for (const condition of conditions) condition();
+    });
+
+  const registration = () =>
+    create(RegistrationSchema, {
+      session: BigInt(plane.requests.length),
+      heartbeatInterval: { nanos: 100_000_000 },
+      leaseDuration: { seconds: 1n },
+    });
 
   function take(report: AttemptReport): ReportVerdict {
     const key = attemptKey(report.ref, report.attempt);
@@ -98,14 +118,18 @@ export function scriptedControlPlane(): ScriptedControlPlane {
     reportsFail: false,
     reportCalls: 0,
     requests: [],
+    heartbeats: [],
+    heartbeatsFail: false,
+    firstCurrentSession: 0n,
     link: {
       async *connect(request, signal) {
         plane.requests.push(request);
+        looked();
         let wake = () => {};
         let over = false;
         const stream = {
           queue: [
-            create(ConnectResponseSchema, { leased: [...held.values()] }),
+            create(ConnectResponseSchema, { leased: [...held.values()], registration: registration() }),
             create(ConnectResponseSchema, { synced: true }),
           ],
           wake: () => wake(),
@@ -128,15 +152,19 @@ export function scriptedControlPlane(): ScriptedControlPlane {
           streams = streams.filter((one) => one !== stream);
         }
       },
+      async heartbeat(request) {
+        if (plane.heartbeatsFail) throw new Error("the control plane is away (a test asked for it)");
+        plane.heartbeats.push(request);
+        looked();
+        return create(HeartbeatResponseSchema, { current: request.session >= plane.firstCurrentSession });
+      },
       async report(request) {
         plane.reportCalls += 1;
         // A real call takes at least a turn of the event loop.
         await new Promise((resolve) => setImmediate(resolve));
         if (plane.reportsFail) throw new Error("the control plane is away (a test asked for it)");
         const response = create(ReportResponseSchema, { verdicts: request.reports.map(take) });
-        setImmediate(() => {
-          for (const condition of conditions) condition();
-        });
+        looked();
         return response;
       },
     },

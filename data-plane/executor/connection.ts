@@ -1,0 +1,65 @@
+/**
+ * The executor's standing connection: dials, takes what comes, keeps the leases by heartbeats, and dials again whenever
+ * the connection ends, for whatever reason, until the signal aborts.
+ */
+import type { ConnectRequest } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import type { ControlLink } from "./control-link.ts";
+import { heartbeats } from "./heartbeats.ts";
+import type { Intake } from "./intake.ts";
+import type { Log } from "./log.ts";
+import { pause } from "./pause.ts";
+
+export interface ConnectionOptions {
+  link: ControlLink;
+  incoming: Pick<Intake, "begin" | "take">;
+  /** Asked for at each dial. */
+  request(): ConnectRequest;
+  log: Log;
+  backoff: { firstMs: number; maxMs: number };
+}
+
+export function connection(options: ConnectionOptions): (signal: AbortSignal) => Promise<void> {
+  const { link, incoming, log, backoff } = options;
+
+  /** One connection from its first message to its end; true when it got as far as being synced. */
+  async function once(signal: AbortSignal): Promise<boolean> {
+    const request = options.request();
+    const { cluster } = request;
+    const ended = new AbortController();
+    const alive = AbortSignal.any([signal, ended.signal]);
+    let synced = false;
+    try {
+      for await (const response of link.connect(request, alive)) {
+        if (signal.aborted) return synced;
+        const { registration } = response;
+        if (registration) {
+          void heartbeats({ link, registration, request, log }, alive).then((lost) => lost && ended.abort());
+        }
+        await incoming.take(response);
+        if (!response.synced) continue;
+        synced = true;
+        log.info({ cluster }, "connected to the control plane");
+      }
+      if (!signal.aborted) log.warn({ cluster }, "the control plane ended the connection");
+    } catch (error) {
+      if (!signal.aborted) log.warn({ cluster, err: error }, "the control plane cannot be reached");
+    } finally {
+      ended.abort();
+    }
+    return synced;
+  }
+
+  return async (signal) => {
+    for (let failures = 0; !signal.aborted; failures += 1) {
+      let synced = false;
+      try {
+        await incoming.begin();
+        synced = await once(signal);
+      } catch (error) {
+        log.warn({ err: error }, "what this executor holds cannot be listed");
+      }
+      if (synced) failures = 0;
+      await pause(Math.min(backoff.firstMs * 2 ** failures, backoff.maxMs), signal);
+    }
+  };
+}
