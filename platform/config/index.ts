@@ -1,3 +1,3 @@
-export { ConfigError, type ConfigSources, configFileName, isLoopback, loadConfig } from "./load.ts";
+export { ConfigError, type ConfigSources, configFileName, isLoopback, loadConfig, readConfig } from "./load.ts";
 export { redacted } from "./redacted.ts";
-export type { Config } from "./schema.ts";
+export { type Config, logSchema, objectStoreSchema, telemetrySchema, webUrl } from "./schema.ts";

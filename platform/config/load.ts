@@ -25,6 +25,8 @@ export interface ConfigSources {
   argvFlags: Readonly<Record<string, unknown>>;
   env: Readonly<Record<string, string | undefined>>;
   cwd: string;
+  /** Read from `cwd` when no other file is named; `flyte-ts.yaml`. */
+  fileName?: string;
 }
 
 export const configFileName = "flyte-ts.yaml";
@@ -35,8 +37,20 @@ const borrowed: Record<string, string> = {
   OTEL_EXPORTER_OTLP_ENDPOINT: "telemetry.otlpEndpoint",
 };
 
-export function loadConfig({ argvFlags, env, cwd }: ConfigSources): Config {
-  const schema = configSchema(defaultDataDir(env));
+/** Not keys of a server: where its file is, and what the command line itself reads. */
+const others = new Set(["FLYTE_TS_CONFIG", "FLYTE_TS_ENDPOINT"]);
+
+/** The configuration of a server. */
+export function loadConfig(sources: ConfigSources): Config {
+  const config = readConfig(configSchema(defaultDataDir(sources.env)), sources);
+  return checked({ ...config, dataDir: resolve(sources.cwd, untilde(config.dataDir)) });
+}
+
+/** Reads what `schema` describes. Another kind of server has another schema. */
+export function readConfig<Schema extends z.ZodObject>(
+  schema: Schema,
+  { argvFlags, env, cwd, fileName = configFileName }: ConfigSources,
+): z.infer<Schema> {
   const keys = keysOf(schema);
   const problems: string[] = [];
   const { config: configFlag, ...flags } = argvFlags;
@@ -47,15 +61,15 @@ export function loadConfig({ argvFlags, env, cwd }: ConfigSources): Config {
     setAt(values, key, value);
   };
 
-  const file = readFile(configFlag ?? env.FLYTE_TS_CONFIG, cwd);
+  const file = readFile(configFlag ?? env.FLYTE_TS_CONFIG, fileName, cwd);
   for (const [key, value] of flatten(file.values, keys)) {
     if (keys.has(key)) put(key, value, file.path);
     else problems.push(unknownKey(key, file.path, keys.keys()));
   }
-  for (const [name, key] of Object.entries(borrowed)) if (env[name]) put(key, env[name], name);
+  for (const [name, key] of Object.entries(borrowed)) if (env[name] && keys.has(key)) put(key, env[name], name);
   const byEnvName = new Map([...keys.keys()].map((key) => [envName(key), key]));
   for (const [name, text] of Object.entries(env)) {
-    if (!name.startsWith("FLYTE_TS_") || name === "FLYTE_TS_CONFIG" || text === undefined || text === "") continue;
+    if (!name.startsWith("FLYTE_TS_") || others.has(name) || text === undefined || text === "") continue;
     const key = byEnvName.get(name);
     if (key === undefined) problems.push(unknownKey(name, "the environment", byEnvName.keys()));
     else put(key, fromText(text, keys.get(key)), name);
@@ -69,7 +83,7 @@ export function loadConfig({ argvFlags, env, cwd }: ConfigSources): Config {
   const parsed = schema.safeParse(values);
   if (!parsed.success) problems.push(...parsed.error.issues.map((issue) => describe(issue, origins)));
   if (problems.length > 0 || !parsed.success) throw new ConfigError(problems.join("\n"));
-  return checked({ ...parsed.data, dataDir: resolve(cwd, untilde(parsed.data.dataDir)) });
+  return parsed.data;
 }
 
 /** True for addresses that only this machine can reach. */
@@ -97,8 +111,8 @@ interface Tree {
   [name: string]: unknown;
 }
 
-function readFile(named: unknown, cwd: string): { path: string; values: Tree } {
-  const path = resolve(cwd, typeof named === "string" ? named : configFileName);
+function readFile(named: unknown, fileName: string, cwd: string): { path: string; values: Tree } {
+  const path = resolve(cwd, typeof named === "string" ? named : fileName);
   let text: string;
   try {
     text = readFileSync(path, "utf8");

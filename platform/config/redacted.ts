@@ -3,7 +3,7 @@ import type { Config } from "./schema.ts";
 
 const hidden = "[redacted]";
 
-export function redacted(config: Config): Config {
+export function redacted<T extends Pick<Config, "databaseUrl" | "objectStore" | "telemetry">>(config: T): T {
   const { accessKeyId, secretAccessKey } = config.objectStore;
   return {
     ...config,

@@ -14,9 +14,9 @@ const name = z
   .max(63);
 const url = (pattern: RegExp, want: string) =>
   z.string().refine((text) => pattern.test(text) && URL.canParse(text), want);
-const webUrl = url(/^https?:\/\//, "must be a URL that begins with http:// or https://");
+export const webUrl = url(/^https?:\/\//, "must be a URL that begins with http:// or https://");
 
-const objectStore = z.strictObject({
+export const objectStoreSchema = z.strictObject({
   url: url(/^s3:\/\/[^/]+/, "must be s3://bucket or s3://bucket/prefix")
     .optional()
     .describe("where payloads live; a folder of the data dir if absent"),
@@ -28,6 +28,15 @@ const objectStore = z.strictObject({
 
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
+export const logSchema = z.strictObject({
+  level: z.enum(logLevels).default("info"),
+  format: z.enum(["json", "pretty"]).default("json"),
+});
+
+export const telemetrySchema = z.strictObject({
+  otlpEndpoint: webUrl.optional().describe("OTLP/HTTP collector for traces; off if absent"),
+});
+
 export function configSchema(dataDir: string) {
   return z.strictObject({
     host: z.string().min(1).default("127.0.0.1").describe("address to listen on"),
@@ -37,16 +46,11 @@ export function configSchema(dataDir: string) {
     databaseUrl: url(/^postgres(ql)?:\/\//, "must be a URL that begins with postgres:// or postgresql://")
       .optional()
       .describe("a PostgreSQL ≥ 15; the embedded one if absent"),
-    objectStore: objectStore.prefault({}),
+    objectStore: objectStoreSchema.prefault({}),
     python: z.string().min(1).optional().describe("interpreter with the flyte package for tasks"),
     projects: z.array(name).min(1).default(["flytesnacks"]).describe("projects that exist from the start"),
     domains: z.array(name).min(1).default(["development", "staging", "production"]),
-    logs: z
-      .strictObject({
-        level: z.enum(logLevels).default("info"),
-        format: z.enum(["json", "pretty"]).default("json"),
-      })
-      .prefault({}),
+    logs: logSchema.prefault({}),
     limits: z
       .strictObject({
         requestBytes: z
@@ -68,9 +72,7 @@ export function configSchema(dataDir: string) {
         systemFailures: z.int().min(0).max(100).default(3).describe("tries after failures that are not the task's"),
       })
       .prefault({}),
-    telemetry: z
-      .strictObject({ otlpEndpoint: webUrl.optional().describe("OTLP/HTTP collector for traces; off if absent") })
-      .prefault({}),
+    telemetry: telemetrySchema.prefault({}),
     drainSeconds: z.number().min(0).max(3600).default(20).describe("time for calls in flight on SIGTERM"),
   });
 }

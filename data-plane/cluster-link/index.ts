@@ -1,0 +1,1 @@
+export { type RemoteControlLink, remoteControlLink } from "./remote-control-link.ts";
