@@ -16,6 +16,7 @@ import { TaskService } from "@flyte-ts/contract/flyteidl2/task/task_service_pb.t
 import { QueueService } from "@flyte-ts/contract/flyteidl2/workflow/queue_service_pb.ts";
 import { RunService } from "@flyte-ts/contract/flyteidl2/workflow/run_service_pb.ts";
 import { StateService } from "@flyte-ts/contract/flyteidl2/workflow/state_service_pb.ts";
+import type { ObjectStoreAccess } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { actionsService } from "@flyte-ts/control-plane/actions-service";
 import { clusterService } from "@flyte-ts/control-plane/cluster-service";
 import {
@@ -73,6 +74,8 @@ export interface ControlPlaneOptions {
   identity: Identity;
   projects: readonly string[];
   domains: readonly DomainConfig[];
+  /** Where executors find payloads. */
+  objectStore: ObjectStoreAccess;
   /** Attempts that the system may lose before an action fails. */
   systemRetries: number;
   tracer?: Tracer;

@@ -1,62 +1,70 @@
 /**
  * Compositions of the rooms into servers. The command line starts them; nobody else imports this.
  */
-import { ConfigError, loadConfig, redacted } from "@flyte-ts/platform/config";
-import { createLogger } from "@flyte-ts/platform/telemetry";
+import { loadConfig } from "@flyte-ts/platform/config";
 import { startAllInOne } from "./all-in-one.ts";
-import { readyScreen, startupCause } from "./screen.ts";
+import { startControlPlane } from "./control-plane-server.ts";
+import { startExecutor } from "./executor.ts";
+import { loadExecutorConfig } from "./executor-config.ts";
+import { controlPlaneScreen, executorScreen, readyScreen } from "./screen.ts";
+import { type ServeOptions, serve } from "./serve.ts";
 
-export interface RunOptions {
-  /** Flags of the command line, in its own spelling (`data-dir`). */
-  flags: Readonly<Record<string, string | boolean | undefined>>;
-  env: Readonly<Record<string, string | undefined>>;
-  cwd: string;
-  stdout(text: string): void;
-  stderr(text: string): void;
-  /** Aborted to stop the server. */
-  signal: AbortSignal;
-}
-
-const keyOfFlag: Record<string, string> = {
+const server = {
   port: "port",
   host: "host",
-  "data-dir": "dataDir",
   "database-url": "databaseUrl",
   "object-store": "objectStore.url",
-  python: "python",
   config: "config",
   open: "open",
 };
 
-/** Serves until `signal` is aborted; the exit code tells whether that went well. Problems are told in one line. */
-export async function runAllInOne({ flags, env, cwd, stdout, stderr, signal }: RunOptions): Promise<number> {
-  const argvFlags = Object.fromEntries(Object.entries(keyOfFlag).map(([flag, key]) => [key, flags[flag]]));
-  try {
-    const config = loadConfig({ argvFlags, env, cwd });
-    const quiet = flags.json !== true;
-    const log = createLogger({
-      level: quiet ? "warn" : config.logs.level,
-      format: quiet ? "pretty" : config.logs.format,
-    });
-    log.info({ config: redacted(config) }, "configuration");
-    const onStep = (step: string) => quiet && stderr(`${step} …\n`);
-    const server = await startAllInOne({ config, log, onStep });
-    try {
-      const ready = { event: "ready", url: server.url, console: `${server.url}/v2`, pid: process.pid };
-      stdout(quiet ? readyScreen(server, config, cwd) : `${JSON.stringify(ready)}\n`);
-      await new Promise<void>((resolve) => {
-        if (signal.aborted) resolve();
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-      if (quiet) stderr("stopping; tasks that run go on and are taken over at the next start …\n");
-    } finally {
-      await server.stop();
-    }
-    return 0;
-  } catch (error) {
-    const { text, known } = startupCause(error);
-    stderr(`flyte-ts: ${text}\n`);
-    if (!known && error instanceof Error && error.stack) stderr(`${error.stack}\n`);
-    return error instanceof ConfigError ? 2 : 1;
-  }
+/** Everything on this machine. */
+export function runAllInOne(options: ServeOptions): Promise<number> {
+  return serve(options, {
+    flags: { ...server, "data-dir": "dataDir", python: "python" },
+    load: loadConfig,
+    start: startAllInOne,
+    ready: ({ url }) => ({ url, console: `${url}/v2` }),
+    screen: (running, config) => readyScreen(running, config, options.cwd),
+    farewell: "stopping; tasks that run go on and are taken over at the next start …",
+  });
+}
+
+/** The control plane alone, one replica of it. */
+export function runControlPlane(options: ServeOptions): Promise<number> {
+  return serve(options, {
+    flags: server,
+    load: loadConfig,
+    start: startControlPlane,
+    ready: ({ url }) => ({ url, console: `${url}/v2` }),
+    screen: controlPlaneScreen,
+    farewell: "stopping; executors go on and dial the next replica …",
+  });
+}
+
+/** The executor of a Kubernetes cluster. */
+export function runExecutor(options: ServeOptions): Promise<number> {
+  return serve(options, {
+    flags: {
+      cluster: "cluster",
+      "control-plane": "controlPlane",
+      kubeconfig: "kubeconfig",
+      context: "context",
+      namespace: "namespace",
+      "namespace-mode": "namespaceMode",
+      "namespace-template": "namespaceTemplate",
+      slots: "slots",
+      queues: "queues",
+      "task-endpoint": "taskEndpoint",
+      "object-store": "objectStore.url",
+      "health-host": "health.host",
+      "health-port": "health.port",
+      config: "config",
+    },
+    load: loadExecutorConfig,
+    start: startExecutor,
+    ready: ({ health }) => ({ health }),
+    screen: executorScreen,
+    farewell: "stopping; pods go on and are taken over at the next start …",
+  });
 }

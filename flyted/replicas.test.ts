@@ -21,6 +21,7 @@ import { testDatabase } from "@flyte-ts/platform/postgres/testing.ts";
 import { errorMapping, requestValidation, validation } from "@flyte-ts/platform/rpc";
 import { createLogger } from "@flyte-ts/platform/telemetry";
 import { controlPlane } from "./control-plane.ts";
+import { objectStoreAccess } from "./store-access.ts";
 
 const place = { org: "", project: "flytesnacks", domain: "development" };
 const migrations = fileURLToPath(new URL("../control-plane/schema/migrations", import.meta.url));
@@ -46,7 +47,9 @@ async function replica(database: Database, objects: ObjectStore): Promise<Replic
   const identity = localIdentity("Ada");
   const domains = [{ id: place.domain, name: "Development" }];
   const projects = [place.project];
-  const control = await controlPlane({ database, objects, log, identity, projects, domains, systemRetries: 3 });
+  const objectStore = objectStoreAccess({}, undefined);
+  const parts = { database, objects, objectStore, log, identity, projects, domains, systemRetries: 3 };
+  const control = await controlPlane(parts);
   const interceptors = [errorMapping(log), identityInterceptor(() => identity), validation(requestValidation())];
   const transport = createRouterTransport((router) => control.routes(router), { router: { interceptors } });
   return {

@@ -1,6 +1,7 @@
 /** What `flyte-ts up` says to a person: where the server is, what to type next, or why there is none. */
 import { dirname, join, relative } from "node:path";
 import { type Config, ConfigError } from "@flyte-ts/platform/config";
+import { KubeconfigError, KubernetesError } from "@flyte-ts/platform/kubernetes";
 import {
   DatabaseUnavailableError,
   EmbeddedPostgresError,
@@ -9,11 +10,13 @@ import {
   redact,
   UnsupportedServerError,
 } from "@flyte-ts/platform/postgres";
-import type { Server } from "./all-in-one.ts";
+import type { AllInOne, Server } from "./all-in-one.ts";
 import { DataDirHeldError } from "./data-dir.ts";
+import type { ExecutorServer } from "./executor.ts";
+import type { ExecutorConfig } from "./executor-config.ts";
 import { PythonMissingError } from "./python.ts";
 
-export function readyScreen({ url, python }: Server, config: Config, cwd: string): string {
+export function readyScreen({ url, python }: AllInOne, config: Config, cwd: string): string {
   const { host } = new URL(url);
   // The SDK's command that is sure to fit the tasks' Python, as short as it can be typed from here.
   const beside = join(dirname(python), "flyte");
@@ -35,9 +38,39 @@ Run a Python workflow:
 `;
 }
 
+export function controlPlaneScreen({ url }: Server, config: Config): string {
+  return `
+The control plane is ready at ${url}
+
+  database  ${redact(config.databaseUrl ?? "")}
+  objects   ${config.objectStore.url}
+
+Run actions on a Kubernetes cluster, from anywhere that reaches both:
+
+  flyte-ts executor --cluster NAME --control-plane ${url}
+
+`;
+}
+
+export function executorScreen({ health }: ExecutorServer, config: ExecutorConfig): string {
+  return `
+The executor of cluster ${config.cluster} runs
+
+  control plane  ${config.controlPlane}
+  health         ${health}/readyz
+
+What the control plane knows of it:
+
+  flyte-ts cluster show ${config.cluster} --endpoint ${config.controlPlane}
+
+`;
+}
+
 const known = [
   ConfigError,
   DataDirHeldError,
+  KubeconfigError,
+  KubernetesError,
   PythonMissingError,
   EmbeddedPostgresError,
   MigrationMismatchError,

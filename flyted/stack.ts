@@ -22,3 +22,17 @@ export function stack(): Stack {
     },
   };
 }
+
+/** Runs parts until the returned stop; one that ends by itself with an error is logged. */
+export function background(
+  log: { fatal(fields: object, message: string): void },
+  parts: readonly ((signal: AbortSignal) => Promise<unknown>)[],
+): () => Promise<void> {
+  const stop = new AbortController();
+  const work = Promise.all(parts.map((run) => run(stop.signal)));
+  work.catch((err: unknown) => log.fatal({ err }, "the server's work ended"));
+  return async () => {
+    stop.abort();
+    await work.catch(() => undefined);
+  };
+}

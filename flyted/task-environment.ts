@@ -1,19 +1,13 @@
-/** How tasks of this server reach the object store: variables of the SDK's storage client. */
+/** How tasks reach the server and the object store: variables of the SDK. */
 import type { Config } from "@flyte-ts/platform/config";
 
-export function storeEnvironment(
-  store: Config["objectStore"],
-  url: string,
-  embedded: { accessKeyId: string; secretAccessKey: string },
-): Record<string, string> {
-  if (!store.url) {
-    return {
-      FLYTE_AWS_ENDPOINT: url,
-      FLYTE_AWS_ACCESS_KEY_ID: embedded.accessKeyId,
-      FLYTE_AWS_SECRET_ACCESS_KEY: embedded.secretAccessKey,
-      AWS_REGION: "us-east-1",
-    };
-  }
+/** `url` as tasks reach it. */
+export function taskEndpoint(url: string): Record<string, string> {
+  const { protocol, host } = new URL(url);
+  return { _U_EP_OVERRIDE: host, ...(protocol === "http:" && { _U_INSECURE: "true" }) };
+}
+
+export function storeEnvironment(store: Config["objectStore"]): Record<string, string> {
   return {
     ...(store.endpoint && { FLYTE_AWS_ENDPOINT: store.endpoint }),
     ...(store.accessKeyId && { FLYTE_AWS_ACCESS_KEY_ID: store.accessKeyId }),

@@ -57,3 +57,11 @@ export interface Verb {
 export class UsageError extends Error {
   override name = "UsageError";
 }
+
+/** Refuses a value of this flag that is no port. */
+export function checkPort(flags: Flags, name: string): void {
+  const port = flags[name];
+  if (port !== undefined && !(/^\d{1,5}$/.test(String(port)) && Number(port) <= 65535)) {
+    throw new UsageError(`--${name} must be a number from 0 to 65535, not ${JSON.stringify(port)}`);
+  }
+}

@@ -1,7 +1,7 @@
 /**
  * `flyte-ts up`: Flyte on this machine, all in one process. Returns when it was told to stop and has drained.
  */
-import { type Flags, UsageError, type Verb } from "../verb.ts";
+import { checkPort, type Verb } from "../verb.ts";
 
 export const verb: Verb = {
   name: "up",
@@ -19,15 +19,9 @@ export const verb: Verb = {
     json: { type: "boolean", help: "print one line of JSON when ready, instead of the screen" },
   },
   async run({ flags }, io) {
-    checkPort(flags);
+    checkPort(flags, "port");
     // Loaded here and not above: the other verbs start without the whole server.
     const { runAllInOne } = await import("@flyte-ts/flyted");
     return runAllInOne({ flags, ...io });
   },
 };
-
-function checkPort({ port }: Flags): void {
-  if (port !== undefined && !(/^\d{1,5}$/.test(String(port)) && Number(port) <= 65535)) {
-    throw new UsageError(`--port must be a number from 0 to 65535, not ${JSON.stringify(port)}`);
-  }
-}
