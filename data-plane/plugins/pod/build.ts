@@ -45,6 +45,8 @@ export interface BuildParts {
   podTemplate: PodTemplateSpec | undefined;
   /** Of the run; the task's own wish when absent. */
   interruptible?: boolean | undefined;
+  /** What becomes of the task's containers before the cluster adds its part: for objects that have pods inside. */
+  shape?: ((task: TaskPod) => TaskPod) | undefined;
 }
 
 export interface PodObjects {
@@ -75,7 +77,8 @@ export function buildPod(parts: BuildParts): PodObjects {
     );
   }
   const name = podName(lease.ref, lease.attempt);
-  const task = taskPod(template, name, config);
+  const given = taskPod(template, name, config);
+  const task = parts.shape ? parts.shape(given) : given;
   const secrets = secretParts(name, secretsOf(template), parts.secretValues, parts.serverSecrets);
   const based = onTemplate(templateOf(parts), task.spec, task.primary, task.spec.initContainers?.[0]?.name);
   const containers = based.containers.map((one) =>
@@ -83,9 +86,8 @@ export function buildPod(parts: BuildParts): PodObjects {
   );
   const spec = podSpec({ ...based, containers }, parts, secrets);
 
-  const given = [parts.podTemplate?.metadata, task.metadata];
   const owned = parts.owner ? { ownerReferences: [parts.owner] } : {};
-  const labelParts = { ...parts, given, primary: task.primary };
+  const labelParts = { ...parts, given: [parts.podTemplate?.metadata, task.metadata], primary: task.primary };
   const pod: Pod = {
     apiVersion: "v1",
     kind: "Pod",
