@@ -36,6 +36,10 @@ export interface TestCluster {
   readonly namespace: string;
   /** What kubectl prints. */
   kubectl(...args: string[]): Promise<string>;
+  /** Makes an image of an archive known to the node (mode `node`). A cluster that KUBECONFIG names must know it already. */
+  importImage(image: { ref: string; archive: string }): Promise<void>;
+  /** This machine as pods reach it. */
+  readonly gateway: string;
 }
 
 export interface OwnTestCluster extends TestCluster {
@@ -57,10 +61,10 @@ export function needsCluster(mode: ClusterMode): { skip: string | false } {
 /** `{ after }` from node:test gives one namespace to a whole file. */
 export async function testCluster(t: TestScope, { mode }: { mode: ClusterMode }): Promise<TestCluster> {
   const given = process.env.KUBECONFIG?.split(delimiter).filter(Boolean)[0];
-  if (given) return using(t, given, mode !== "api", ["kubectl"]);
+  if (given) return using(t, { kubeconfig: given, controllers: mode !== "api", command: ["kubectl"] });
   demand(mode);
-  const state = await sharedCluster(mode);
-  return using(t, state.kubeconfig, state.mode !== "api", ownKubectl());
+  const { kubeconfig, mode: kind, run } = await sharedCluster(mode);
+  return using(t, { kubeconfig, controllers: kind !== "api", command: ownKubectl(), run });
 }
 
 /** A cluster of this test's own, to be broken; `env` as in scripts/kube/up.sh. Gone after the test. */
@@ -71,7 +75,11 @@ export async function brokenTestCluster(
   demand(mode);
   const { state, stop } = await ownCluster(mode, env);
   try {
-    const cluster = await using({ after() {} }, state.kubeconfig, mode !== "api", ownKubectl());
+    const { kubeconfig, run } = state;
+    const cluster = await using(
+      { after() {} },
+      { kubeconfig, controllers: mode !== "api", command: ownKubectl(), run },
+    );
     t.after(async () => {
       cluster.client.close();
       await stop();
@@ -92,7 +100,16 @@ function ownKubectl(): string[] {
   return [join(kubeCache(), "bin/kube"), "kubectl"];
 }
 
-async function using(t: TestScope, kubeconfig: string, controllers: boolean, command: string[]): Promise<TestCluster> {
+interface Running {
+  kubeconfig: string;
+  /** There are controllers, which make accounts. */
+  controllers: boolean;
+  command: string[];
+  /** KUBE_RUN of scripts/kube. */
+  run?: string;
+}
+
+async function using(t: TestScope, { kubeconfig, controllers, command, run }: Running): Promise<TestCluster> {
   const client = kubernetesClient({ connection: await loadConnection({ kubeconfig }) });
   const namespaces = client.resource({ group: "", version: "v1", plural: "namespaces", namespaced: false });
   const namespace = `flyte-ts-test-${randomBytes(5).toString("hex")}`;
@@ -107,6 +124,10 @@ async function using(t: TestScope, kubeconfig: string, controllers: boolean, com
     kubeconfig,
     client,
     namespace,
+    gateway: process.env.KUBE_GATEWAY ?? "10.251.0.1",
+    async importImage({ ref, archive }) {
+      if (run) await importInto(run, ref, archive);
+    },
     async kubectl(...args) {
       const [program = "kubectl", ...words] = [
         ...command,
@@ -119,6 +140,13 @@ async function using(t: TestScope, kubeconfig: string, controllers: boolean, com
       return (await promisify(execFile)(program, words, { maxBuffer: 64 << 20 })).stdout;
     },
   };
+}
+
+async function importInto(run: string, ref: string, archive: string): Promise<void> {
+  const ctr = (...args: string[]) =>
+    promisify(execFile)("ctr", ["-a", join(run, "containerd.sock"), "-n", "k8s.io", "images", ...args]);
+  if ((await ctr("ls", "-q", `name==${ref}`)).stdout.trim() === ref) return;
+  await ctr("import", archive);
 }
 
 /** Pods are refused until a controller has made their namespace's account. */
