@@ -10,18 +10,16 @@
  * Node runs the command line's main file itself, so that a signal reaches the server and no launcher. When the test ends,
  * the server, its PostgreSQL, tasks left behind and the folder go; a failed test prints the end of the server's log.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { kill, postgresPid, processesWithin } from "./processes.ts";
-import { waitFor } from "./wait.ts";
+import { cleanEnvironment, end, launch, program, type Running } from "./program.ts";
 
-const program = fileURLToPath(new URL("../../user-plane/cli/main.ts", import.meta.url));
+export { cleanEnvironment };
 
 /** The Python with the flyte package that tasks and clients run with. */
 export const python = process.env.FLYTE_TS_PYTHON ?? fileURLToPath(new URL("../../.venv/bin/python", import.meta.url));
@@ -72,7 +70,7 @@ export async function startServer(t: Scope, options: ServerOptions = {}): Promis
   const server: TestServer = {
     get url() {
       if (!running) throw new Error("the server does not run");
-      return running.url;
+      return String(running.ready.url);
     },
     get pid() {
       if (!running) throw new Error("the server does not run");
@@ -81,12 +79,12 @@ export async function startServer(t: Scope, options: ServerOptions = {}): Promis
     dataDir,
     log: () => readFile(logFile, "utf8").catch(() => ""),
     async start() {
-      const args = [...(options.args ?? [])];
+      const args = ["up", "--json", "--data-dir", dataDir, "--python", python, ...(options.args ?? [])];
       // Tasks that live through a restart know the address they were given.
       if (!args.includes("--port")) args.push("--port", port);
-      starting = launch({ home, dataDir, logFile, args, env: options.env ?? {} });
+      starting = launch({ home, logFile, args, env: options.env ?? {} });
       running = await starting;
-      port = new URL(running.url).port;
+      port = new URL(server.url).port;
     },
     async stop() {
       // One that was asked to end while it starts is waited for, or it would outlive us.
@@ -121,79 +119,6 @@ export async function startServer(t: Scope, options: ServerOptions = {}): Promis
   });
   if (options.start !== false) await server.start();
   return server;
-}
-
-interface Running {
-  url: string;
-  pid: number;
-  exited: Promise<unknown>;
-  child: ChildProcess;
-}
-
-interface Launch {
-  home: string;
-  dataDir: string;
-  logFile: string;
-  args: readonly string[];
-  env: Readonly<Record<string, string>>;
-}
-
-async function launch({ home, dataDir, logFile, args, env }: Launch): Promise<Running> {
-  const output = openSync(logFile, "a");
-  const child = spawn(process.execPath, [program, ...upArguments(dataDir), ...args], {
-    cwd: home,
-    env: { ...cleanEnvironment(home), ...env },
-    stdio: ["ignore", "pipe", output],
-    detached: true,
-  });
-  closeSync(output);
-  const exited = once(child, "exit");
-  const url = await Promise.race([readyUrl(child), exited.then(() => undefined)]);
-  if (url !== undefined && child.pid !== undefined) return { url, pid: child.pid, exited, child };
-  const log = await readFile(logFile, "utf8");
-  // What it says to people stands in one line; without it, its log has to do.
-  const cause = /^flyte-ts: (.*)$/m.exec(log)?.[1];
-  throw new Error(cause ? `the server did not start: ${cause}` : `the server did not start:\n${log.slice(-4000)}`);
-}
-
-const upArguments = (dataDir: string) => ["up", "--json", "--data-dir", dataDir, "--python", python];
-
-async function readyUrl(child: ChildProcess): Promise<string | undefined> {
-  if (!child.stdout) return undefined;
-  for await (const line of createInterface({ input: child.stdout })) {
-    const event = JSON.parse(line) as { event?: string; url?: string };
-    if (event.event === "ready") {
-      child.stdout.resume();
-      return event.url;
-    }
-  }
-  return undefined;
-}
-
-async function end({ child, exited, pid }: Running): Promise<number | null> {
-  kill(pid, "SIGTERM");
-  await Promise.race([
-    exited,
-    waitFor(() => child.exitCode !== null || child.signalCode !== null, {
-      what: "the server's end after SIGTERM",
-      deadlineMs: 60_000,
-    }).catch((error: unknown) => {
-      kill(-pid, "SIGKILL");
-      throw error;
-    }),
-  ]);
-  return child.exitCode;
-}
-
-/** Nothing of the tester's own settings reaches a server, a task or a client. */
-export function cleanEnvironment(home: string): Record<string, string> {
-  const kept = ["PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "LD_LIBRARY_PATH"];
-  const env: Record<string, string> = { HOME: home };
-  for (const name of kept) {
-    const value = process.env[name];
-    if (value !== undefined) env[name] = value;
-  }
-  return env;
 }
 
 export interface Refusal {
