@@ -18,15 +18,24 @@ export interface ConnectionOptions {
   backoff: { firstMs: number; maxMs: number };
 }
 
-export function connection(options: ConnectionOptions): (signal: AbortSignal) => Promise<void> {
+export interface Connection {
+  run(signal: AbortSignal): Promise<void>;
+  /** What the request says has changed: connects anew, at once. */
+  again(): void;
+}
+
+export function connection(options: ConnectionOptions): Connection {
   const { link, incoming, log, backoff } = options;
+  /** Of the connection there is, or of the pause before the next one. */
+  let current = new AbortController();
 
   /** One connection from its first message to its end; true when it got as far as being synced. */
   async function once(signal: AbortSignal): Promise<boolean> {
     const request = options.request();
     const { cluster } = request;
     const ended = new AbortController();
-    const alive = AbortSignal.any([signal, ended.signal]);
+    const changed = current.signal;
+    const alive = AbortSignal.any([signal, changed, ended.signal]);
     let synced = false;
     try {
       for await (const response of link.connect(request, alive)) {
@@ -40,18 +49,19 @@ export function connection(options: ConnectionOptions): (signal: AbortSignal) =>
         synced = true;
         log.info({ cluster }, "connected to the control plane");
       }
-      if (!signal.aborted) log.warn({ cluster }, "the control plane ended the connection");
+      if (!signal.aborted && !changed.aborted) log.warn({ cluster }, "the control plane ended the connection");
     } catch (error) {
-      if (!signal.aborted) log.warn({ cluster, err: error }, "the control plane cannot be reached");
+      if (!signal.aborted && !changed.aborted) log.warn({ cluster, err: error }, "the control plane cannot be reached");
     } finally {
       ended.abort();
     }
     return synced;
   }
 
-  return async (signal) => {
+  async function run(signal: AbortSignal): Promise<void> {
     for (let failures = 0; !signal.aborted; failures += 1) {
       let synced = false;
+      current = new AbortController();
       try {
         await incoming.begin();
         synced = await once(signal);
@@ -59,7 +69,10 @@ export function connection(options: ConnectionOptions): (signal: AbortSignal) =>
         log.warn({ err: error }, "what this executor holds cannot be listed");
       }
       if (synced) failures = 0;
-      await pause(Math.min(backoff.firstMs * 2 ** failures, backoff.maxMs), signal);
+      const waiting = AbortSignal.any([signal, current.signal]);
+      await pause(Math.min(backoff.firstMs * 2 ** failures, backoff.maxMs), waiting);
     }
-  };
+  }
+
+  return { run, again: () => current.abort() };
 }

@@ -20,5 +20,5 @@ export type { ControlLink } from "./control-link.ts";
 export type { Log } from "./log.ts";
 export { memoryActionStore } from "./memory-action-store.ts";
 export { pause } from "./pause.ts";
-export type { AttemptContext, AttemptDetails, Ending, Plugin, PluginState, Step } from "./plugin.ts";
+export type { AttemptContext, AttemptDetails, Ending, LearnedTaskTypes, Plugin, PluginState, Step } from "./plugin.ts";
 export { type Executor, type ExecutorOptions, executor } from "./run-executor.ts";

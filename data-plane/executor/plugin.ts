@@ -61,9 +61,18 @@ export interface Step {
 
 type MaybePromise<T> = T | Promise<T>;
 
+export interface LearnedTaskTypes {
+  /** False until all types are known: meanwhile a type that no plugin names may still be this one's, so nobody takes it. */
+  readonly known: boolean;
+  /** Tells of each change of `taskTypes` or `known`. */
+  onChange(changed: () => void): void;
+}
+
 export interface Plugin {
-  /** `*` takes every type that no other plugin names. */
+  /** `*` takes every type that no other plugin names. Read whenever it matters, see `learnsTaskTypes`. */
   readonly taskTypes: readonly string[];
+  /** Of a plugin that is told its task types by others, such as connectors, while it runs. */
+  readonly learnsTaskTypes?: LearnedTaskTypes;
   reconcile(context: AttemptContext): MaybePromise<Step>;
   /**
    * Ends the attempt's work, step by step, until a step says `released`; an attempt that never began is released at once.
@@ -81,14 +90,36 @@ export interface Plugin {
   run?(signal: AbortSignal): Promise<void>;
 }
 
-/** Picks plugins by task type. Two plugins for one type are a mistake of the composition and refused. */
-export function pluginTable(plugins: readonly Plugin[]): (taskType: string) => Plugin | undefined {
-  const table = new Map<string, Plugin>();
+/** The plugin of a task type; "unknown" while it may be one that a plugin has still to learn; undefined when nobody's. */
+export type PluginTable = (taskType: string) => Plugin | "unknown" | undefined;
+
+/**
+ * Picks plugins by task type. Two plugins that both name a type are a mistake of the composition and refused. A learned
+ * type goes to the first plugin that learned it, unless another one names it, and stays there: attempts that began keep
+ * their plugin also when it is not offered any more.
+ */
+export function pluginTable(plugins: readonly Plugin[]): PluginTable {
+  const named = new Map<string, Plugin>();
   for (const plugin of plugins) {
+    if (plugin.learnsTaskTypes) continue;
     for (const type of plugin.taskTypes) {
-      if (table.has(type)) throw new Error(`two plugins claim the task type "${type}": keep one`);
-      table.set(type, plugin);
+      if (named.has(type)) throw new Error(`two plugins claim the task type "${type}": keep one`);
+      named.set(type, plugin);
     }
   }
-  return (type) => table.get(type) ?? table.get("*");
+  const learning = plugins.filter((plugin) => plugin.learnsTaskTypes);
+  return (type) => {
+    const known = named.get(type);
+    if (known) return known;
+    const learned = learning.find((plugin) => plugin.taskTypes.includes(type));
+    if (learned) named.set(type, learned);
+    if (learned) return learned;
+    if (learning.some((plugin) => !plugin.learnsTaskTypes?.known)) return "unknown";
+    return named.get("*");
+  };
+}
+
+/** What all plugins together take now. */
+export function taskTypesOf(plugins: readonly Plugin[]): string[] {
+  return [...new Set(plugins.flatMap((plugin) => plugin.taskTypes))];
 }

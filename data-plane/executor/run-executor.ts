@@ -22,7 +22,7 @@ import { connection } from "./connection.ts";
 import type { ControlLink } from "./control-link.ts";
 import { intake } from "./intake.ts";
 import type { Log } from "./log.ts";
-import { type Plugin, pluginTable } from "./plugin.ts";
+import { type Plugin, pluginTable, taskTypesOf } from "./plugin.ts";
 import { reportQueue } from "./report-queue.ts";
 import { work } from "./work.ts";
 
@@ -99,7 +99,7 @@ export function executor(options: ExecutorOptions): Executor {
       create(ConnectRequestSchema, {
         cluster: options.cluster,
         executor: options.name ?? "",
-        taskTypes: options.plugins.flatMap((plugin) => plugin.taskTypes),
+        taskTypes: taskTypesOf(options.plugins),
         labels: { ...options.labels },
         slots: options.slots,
         clusterUid: options.clusterUid ?? "",
@@ -109,6 +109,8 @@ export function executor(options: ExecutorOptions): Executor {
         ...(options.capacity ? { capacity: options.capacity } : {}),
       }),
   });
+
+  for (const plugin of options.plugins) plugin.learnsTaskTypes?.onChange(dial.again);
 
   async function answered(key: string, report: AttemptReport, verdict: "accepted" | "stale"): Promise<void> {
     try {
@@ -158,7 +160,7 @@ export function executor(options: ExecutorOptions): Executor {
       const reported = reports.run(reporting.signal);
       const broken = new AbortController();
       const stop = AbortSignal.any([signal, broken.signal]);
-      const parts = [queue.run(stop), followStore(stop), dial(stop)];
+      const parts = [queue.run(stop), followStore(stop), dial.run(stop)];
       for (const plugin of options.plugins) if (plugin.run) parts.push(plugin.run(stop));
       try {
         await Promise.all(parts);

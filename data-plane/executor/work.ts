@@ -12,12 +12,12 @@ import { type Clock, toMs } from "@flyte-ts/core";
 import { type ActionRecord, type ActionStore, amend, type EndingIntent } from "./action-store.ts";
 import { type AttemptPlaces, attemptPlaces, isTerminal, type Transition } from "./attempt.ts";
 import type { Log } from "./log.ts";
-import type { AttemptContext, Plugin, Step } from "./plugin.ts";
+import type { AttemptContext, Plugin, PluginTable, Step } from "./plugin.ts";
 import { attemptReport } from "./report.ts";
 
 export interface WorkOptions {
   store: ActionStore;
-  pluginFor(taskType: string): Plugin | undefined;
+  pluginFor: PluginTable;
   clock: Clock;
   log: Log;
   report(key: string, report: AttemptReport): void;
@@ -35,6 +35,9 @@ export interface Work {
   /** Removes what an attempt left and forgets it. */
   retire(key: string): Promise<void>;
 }
+
+/** Until a plugin knows whether a task type is its own. */
+const UNKNOWN_MS = 500;
 
 interface Decoded {
   task?: TaskSpec;
@@ -124,7 +127,8 @@ export function work(options: WorkOptions): Work {
     const record = await store.get(key);
     if (!record) return;
     try {
-      await options.pluginFor(record.lease.taskType)?.finalize?.(contextOf(record, clock.now()));
+      const plugin = options.pluginFor(record.lease.taskType);
+      if (plugin !== "unknown") await plugin?.finalize?.(contextOf(record, clock.now()));
     } catch (error) {
       log.warn({ attempt: key, err: error }, "leftovers of an ended attempt could not be removed");
     }
@@ -138,6 +142,7 @@ export function work(options: WorkOptions): Work {
       const record = await store.get(key);
       if (!record || record.released) return undefined;
       const plugin = options.pluginFor(record.lease.taskType);
+      if (plugin === "unknown") return UNKNOWN_MS;
       if (!plugin) {
         await apply(record, noPlugin(record.lease.taskType, clock.now()));
         return undefined;
