@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 RUNTIME = ["flyte==2.12.1"]
-TEST = ["moto[server]==5.2.5"]
+TEST = ["moto[server]==5.2.5", "flyte[connector]==2.12.1"]
 LINUX_ONLY = {"jeepney", "secretstorage"}
 HERE = pathlib.Path(__file__).parent
 
