@@ -60,8 +60,6 @@ export interface ExitParts {
   outOfMemory: boolean;
   /** Of its log; empty when it wrote none. */
   lastLines: string;
-  /** Why the files that the task left are not its outputs. */
-  problem?: string | undefined;
   /** What ended, for the message: `the task's process`. */
   what: string;
   /** What ran out: `the machine ran out of memory`. */
@@ -69,7 +67,7 @@ export interface ExitParts {
 }
 
 /** The error of a process that told none. */
-export function exitError({ status, outOfMemory, lastLines, problem, what, memory }: ExitParts): AttemptError {
+export function exitError({ status, outOfMemory, lastLines, what, memory }: ExitParts): AttemptError {
   const error = (kind: AttemptError["kind"], code: string, message: string): AttemptError => ({
     code,
     message: withLog(message, lastLines),
@@ -78,7 +76,7 @@ export function exitError({ status, outOfMemory, lastLines, problem, what, memor
   });
   if (outOfMemory) return error("user", "OOMKilled", `${what} was killed because ${memory}`);
   if (status === 0) {
-    return error("user", "OutputsMissing", problem ?? `${what} ended with exit code 0 but wrote no outputs`);
+    return error("user", "OutputsMissing", `${what} ended with exit code 0 but wrote no outputs`);
   }
   const signal = status > 128 ? signalName(status - 128) : undefined;
   if (signal === "SIGKILL" || signal === "SIGTERM") {

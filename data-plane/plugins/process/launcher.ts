@@ -7,6 +7,7 @@ import { delimiter, dirname, isAbsolute, join, resolve } from "node:path";
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { TaskTemplateSchema } from "@flyte-ts/contract/flyteidl2/core/tasks_pb.ts";
 import { type Inputs, InputsSchema } from "@flyte-ts/contract/flyteidl2/task/common_pb.ts";
+import { StagingError, stageInputs } from "../../copilot/index.ts";
 import type { AttemptContext, AttemptError } from "../../executor/index.ts";
 import { dataConfig, environment, templateValues, usesInputs, usesPlaceholder } from "../../task-code/index.ts";
 import { type AttemptFolder, removeFolder, writeLaunch } from "./attempt-folder.ts";
@@ -15,7 +16,7 @@ import { bundleCache } from "./bundles.ts";
 import { start } from "./launch.ts";
 import type { ProcessOptions } from "./options.ts";
 import { bootId, oomKills } from "./process-table.ts";
-import { relocate, stageInputs, stagingOf, UnstageableError } from "./staging.ts";
+import { relocate, stagingOf } from "./staging.ts";
 
 /** Started, or why this attempt can never be. Trouble that may pass is thrown. */
 export type Begun = { child: ChildProcess; startedAtMs: number } | { error: Omit<AttemptError, "recoverable"> };
@@ -75,9 +76,10 @@ export function launcher(options: ProcessOptions) {
       const staging = stagingOf(folder.path);
       argv = relocate(argv, config, staging);
       try {
-        await stageInputs(objectStore, staging, inputs);
+        await stageInputs({ store: objectStore, inputs, config, folder: staging.inputs });
+        await mkdir(staging.outputs, { recursive: true });
       } catch (error) {
-        if (error instanceof UnstageableError) return bad("BadTaskSpecification", error.message);
+        if (error instanceof StagingError) return bad(error.code, error.message);
         throw error;
       }
     }

@@ -6,7 +6,7 @@ import type { LogStore } from "../../logs/index.ts";
 export interface ProcessOptions {
   /** Attempts, bundles and the tasks' home live below it. Absolute. */
   dataDir: string;
-  objectStore: Pick<ObjectStore, "get" | "head" | "put" | "stream">;
+  objectStore: Pick<ObjectStore, "get" | "head" | "put" | "stream" | "list">;
   logs: LogStore;
   log: Log;
   /** The Python interpreter whose folder holds `a0`; goes first on the tasks' PATH. */

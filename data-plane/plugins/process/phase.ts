@@ -8,8 +8,6 @@ export interface Ended extends Omit<EndParts, "exitedZero"> {
   /** The kernel killed for want of memory meanwhile. */
   outOfMemory: boolean;
   lastLines: string;
-  /** Why the files that the task left are not its outputs. */
-  problem?: string;
 }
 
 export function endOf(ended: Ended): Transition {
@@ -25,7 +23,6 @@ export function endOf(ended: Ended): Transition {
               status,
               outOfMemory: status === SIGKILL && ended.outOfMemory,
               lastLines: ended.lastLines,
-              problem: ended.problem,
               what: "the task's process",
               memory: "the machine ran out of memory",
             }),

@@ -11,6 +11,7 @@ import { create } from "@bufbuild/protobuf";
 import { ResourceUsageSchema } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { toDuration } from "@flyte-ts/core";
 import { StoreUnavailableError } from "@flyte-ts/platform/object-store";
+import { settle } from "../../copilot/index.ts";
 import type { AttemptContext, Ending, Plugin, Step, Transition } from "../../executor/index.ts";
 import { dataConfig, declaresOutputs, type Results, readResults } from "../../task-code/index.ts";
 import { type AttemptFolder, attemptFolder } from "./attempt-folder.ts";
@@ -21,7 +22,7 @@ import { type Observation, observe } from "./observe.ts";
 import type { ProcessOptions } from "./options.ts";
 import { endOf, failedToStart } from "./phase.ts";
 import { oomKills, peakRssBytes, processesWith, signalGroup, signalProcess } from "./process-table.ts";
-import { collectOutputs, stagingOf } from "./staging.ts";
+import { stagingOf } from "./staging.ts";
 
 interface Watched {
   child: ChildProcess | undefined;
@@ -94,11 +95,13 @@ export function processPlugin(options: ProcessOptions): Plugin {
     seen: Extract<Observation, { kind: "ended" }>,
   ): Promise<Step> {
     await killRest(context.key, seen.launch.token);
-    let results: Results & { problem?: string };
+    let results: Results;
     try {
       results = await readResults(options.objectStore, context.places.attemptUri);
-      if (seen.status === 0 && !results.error && !results.hasOutputs) {
-        results = { ...results, ...(await collect(context, folder)) };
+      if (seen.status !== undefined && !results.error && !results.hasOutputs) {
+        if (await collect(context, folder, seen.status)) {
+          results = await readResults(options.objectStore, context.places.attemptUri);
+        }
       }
     } catch (error) {
       // Other errors do not pass by waiting; the executor counts them and gives up.
@@ -123,15 +126,19 @@ export function processPlugin(options: ProcessOptions): Plugin {
     return { transitions: [...started, end], details: usage(context.key, seen), released: true };
   }
 
-  /** A task that knows nothing of Flyte leaves its outputs as files. */
-  async function collect(
-    context: AttemptContext,
-    folder: AttemptFolder,
-  ): Promise<{ hasOutputs: boolean; problem?: string }> {
+  /** A task that knows nothing of Flyte leaves its outputs as files. True when there is something to read now. */
+  async function collect(context: AttemptContext, folder: AttemptFolder, exitCode: number): Promise<boolean> {
     const template = context.task.taskTemplate;
-    if (!dataConfig(template) || !template?.interface?.outputs?.variables.length) return { hasOutputs: false };
-    const problem = await collectOutputs(options.objectStore, template, stagingOf(folder.path), context.places);
-    return problem === undefined ? { hasOutputs: true } : { hasOutputs: false, problem };
+    if (!dataConfig(template) || !declaresOutputs(template)) return false;
+    const settled = await settle({
+      store: options.objectStore,
+      folder: stagingOf(folder.path).outputs,
+      outputs: template?.interface?.outputs,
+      exitCode,
+      attemptUri: context.places.attemptUri,
+      rawDataPrefix: context.places.rawDataPrefix,
+    });
+    return settled !== "nothing";
   }
 
   function usage(key: string, seen: Extract<Observation, { kind: "ended" }>): NonNullable<Step["details"]> {

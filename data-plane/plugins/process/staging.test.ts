@@ -6,7 +6,7 @@ import { DataLoadingConfigSchema } from "@flyte-ts/contract/flyteidl2/core/tasks
 import { SimpleType } from "@flyte-ts/contract/flyteidl2/core/types_pb.ts";
 import { InputsSchema, OutputsSchema } from "@flyte-ts/contract/flyteidl2/task/common_pb.ts";
 import { leaseOf } from "../../executor/testing/leases.ts";
-import { parsePrimitive, relocate } from "./staging.ts";
+import { relocate } from "./staging.ts";
 import { host } from "./testing/host.ts";
 
 const dataConfig = { enabled: true, inputPath: "/var/inputs", outputPath: "/var/outputs" };
@@ -20,16 +20,6 @@ test("the container's folders are replaced where they stand as a path, and only 
     }),
     ["cat /a/i/x > '/a/o/y'", "/a/o", "/data/var/inputs/x", "/var/inputs2"],
   );
-});
-
-test("texts as values of a type", () => {
-  assert.deepEqual(parsePrimitive(" 12\n", SimpleType.INTEGER), { case: "integer", value: 12n });
-  assert.equal(parsePrimitive("12.5", SimpleType.INTEGER), undefined);
-  assert.deepEqual(parsePrimitive("1e3\n", SimpleType.FLOAT), { case: "floatValue", value: 1000 });
-  assert.deepEqual(parsePrimitive("True", SimpleType.BOOLEAN), { case: "boolean", value: true });
-  assert.deepEqual(parsePrimitive(" kept \n", SimpleType.STRING), { case: "stringValue", value: " kept \n" });
-  assert.equal(parsePrimitive("yesterday", SimpleType.DATETIME), undefined);
-  assert.equal(parsePrimitive("{}", SimpleType.STRUCT), undefined);
 });
 
 test("files go in and come out", async (t) => {
@@ -75,6 +65,8 @@ test("files go in and come out", async (t) => {
   );
   machine.plane.lease(lease("half", "echo 1 > /var/outputs/sum"));
   machine.plane.lease(lease("wrong", "echo many > /var/outputs/sum; cp /var/inputs/f /var/outputs/copy"));
+  machine.plane.lease(lease("told", "echo ' the disk is gone ' > /var/outputs/_ERROR; exit 4"));
+  machine.plane.lease(lease("four", "echo 1 > /var/outputs/sum; cp /var/inputs/f /var/outputs/copy; exit 4"));
   const good = await machine.released("7/good/1");
   assert.deepEqual(good.phases, ["RUNNING", "SUCCEEDED"], good.error?.message);
   const outputs = fromBinary(OutputsSchema, await machine.objectStore.get(`${good.outputUri}/outputs.pb`));
@@ -83,9 +75,14 @@ test("files go in and come out", async (t) => {
   assert.equal(sum.value.value.value.value.value, 40n);
   assert.ok(copy?.case === "scalar" && copy.value.value.case === "blob");
   assert.equal(Buffer.from(await machine.objectStore.get(copy.value.value.value.uri)).toString(), "file content");
-  const messages = await Promise.all(
-    ["half", "wrong"].map(async (name) => (await machine.released(`7/${name}/1`)).error?.message),
-  );
-  assert.match(messages[0] ?? "", /no file for its output `copy`/);
-  assert.match(messages[1] ?? "", /`sum` cannot be read as the type/);
+  for (const [name, code, message] of [
+    ["half", "OutputsMissing", /no file for its output `copy`/],
+    ["wrong", "OutputInvalid", /`sum` cannot be read as the type/],
+    ["told", "TaskReportedError", /^the disk is gone$/],
+    ["four", "ExitCode4", /exit code 4/],
+  ] as const) {
+    const told = await machine.released(`7/${name}/1`);
+    assert.deepEqual([told.phases.at(-1), told.error?.code], ["FAILED", code]);
+    assert.match(told.error?.message ?? "", message);
+  }
 });
