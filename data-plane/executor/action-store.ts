@@ -39,17 +39,37 @@ export class StaleRecordError extends Error {
   }
 }
 
+/** This attempt cannot be kept, however often it is tried: it fails for that reason. */
+export class UnstorableError extends Error {
+  override readonly name = "UnstorableError";
+  readonly error: AttemptError;
+  constructor(error: AttemptError, options?: ErrorOptions) {
+    super(error.message, options);
+    this.error = error;
+  }
+}
+
+/** Whatever else than the errors above is thrown is trouble of the store: what was asked is repeated until it is over. */
 export interface ActionStore {
-  /** Stores a new record; an existing one with this key is left as it is and returned. */
+  /**
+   * Stores a new record; an existing one with this key is left as it is and returned. Throws {@link UnstorableError}.
+   */
   create(record: NewActionRecord): Promise<ActionRecord>;
   get(key: string): Promise<ActionRecord | undefined>;
-  /** Replaces the version that `record` carries; throws {@link StaleRecordError} when that is not the stored one. */
+  /**
+   * Replaces the version that `record` carries; throws {@link StaleRecordError} when that is not the stored one, and
+   * {@link UnstorableError}. The end of an attempt may be stored later than this resolves: until the control plane has
+   * it, its plugin can be asked again.
+   */
   update(record: ActionRecord): Promise<ActionRecord>;
   /** Absent records count as deleted. */
   delete(key: string): Promise<void>;
+  /** Waits until the store knows all that it holds. */
   list(): Promise<readonly ActionRecord[]>;
   /** Keys of records that were changed by others than this executor (a deletion by hand shows as an `ending`). */
   changes(signal: AbortSignal): AsyncIterable<string>;
+  /** Long-lived parts of the store; lives as long as the executor. */
+  run?(signal: AbortSignal): Promise<void>;
 }
 
 /** Reads, changes and writes until no one else was in between. `change` returns undefined to leave the record alone. */

@@ -6,6 +6,7 @@ export {
   type EndingIntent,
   type NewActionRecord,
   StaleRecordError,
+  UnstorableError,
 } from "./action-store.ts";
 export {
   type AttemptError,

@@ -3,7 +3,8 @@
  *
  * Promise: any message may come twice, late, or in the wrong order. A lease that was here and is over is answered
  * by `released` and never run again; an abort of an unknown attempt likewise. Local attempts that a fresh connection does
- * not name are not ours any more: they are ended without a report.
+ * not name are not ours any more: they are ended without a report. A lease that cannot be stored yet waits and holds up
+ * no other; one that can never be stored fails.
  */
 import { create } from "@bufbuild/protobuf";
 import {
@@ -14,9 +15,11 @@ import {
   type LeasedAction,
 } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { lru, toDate } from "@flyte-ts/core";
-import { type ActionStore, amend } from "./action-store.ts";
-import { attemptKey } from "./attempt.ts";
+import { reconciler } from "@flyte-ts/platform/work-queue";
+import { type ActionStore, amend, UnstorableError } from "./action-store.ts";
+import { type AttemptError, attemptKey, attemptPlaces } from "./attempt.ts";
 import type { Log } from "./log.ts";
+import { attemptReport } from "./report.ts";
 
 export interface IntakeOptions {
   store: ActionStore;
@@ -33,71 +36,122 @@ export interface Intake {
   take(response: ConnectResponse): Promise<void>;
   /** The attempt is over and the control plane knows. */
   over(key: string, epoch: bigint): void;
+  /** Leased, and not stored yet. */
+  holds(key: string): boolean;
+  /** Stores what was taken, until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
 }
 
 /** Ended attempts remembered, so that a lease sent before their end and read after it is not run again. */
 const REMEMBERED = 8192;
 
+interface Arrival {
+  lease: LeasedAction;
+  abort?: AbortOrder;
+}
+
 export function intake(options: IntakeOptions): Intake {
-  const { store } = options;
+  const { store, log } = options;
   const ended = lru<string, bigint>(REMEMBERED);
   /** Held before this connection and not named by it yet; undefined once it is synced. */
   let unnamed: Set<string> | undefined = new Set();
   let early: AbortOrder[] = [];
+  const arrivals = new Map<string, Arrival>();
+  const storing = reconciler({
+    reconcile: admit,
+    onError: (key, error, failures) =>
+      log.warn({ attempt: key, failures, err: error }, "a lease could not be stored and will be tried again"),
+    concurrency: 32,
+    backoff: { firstMs: 50, maxMs: 5_000 },
+  });
 
-  async function lease(leased: LeasedAction): Promise<void> {
+  function over(key: string, epoch: bigint): void {
+    const known = ended.get(key);
+    if (known === undefined || known < epoch) ended.set(key, epoch);
+  }
+
+  function lease(leased: LeasedAction): void {
     const key = attemptKey(leased.ref, leased.attempt);
     unnamed?.delete(key);
-    const over = ended.get(key);
-    if (over !== undefined && over >= leased.epoch) {
+    const endedIn = ended.get(key);
+    if (endedIn !== undefined && endedIn >= leased.epoch) {
       options.report(key, goneReport(leased));
       return;
     }
-    const record = await store.create({
-      key,
-      lease: leased,
-      transitions: leased.startedAt ? [{ phase: "running", at: toDate(leased.startedAt) }] : [],
-      details: {},
-      released: false,
-    });
-    if (record.lease !== leased && record.lease.epoch < leased.epoch) {
-      // The same attempt under a new lease: go on with it.
-      await amend(store, key, (current) => ({ ...current, lease: leased }));
+    const earlier = arrivals.get(key);
+    if (earlier && earlier.lease.epoch >= leased.epoch) return;
+    arrivals.set(key, { lease: leased });
+    storing.add(key);
+  }
+
+  /** Stores a lease. */
+  async function admit(key: string): Promise<undefined> {
+    const arrival = arrivals.get(key);
+    if (!arrival) return;
+    const { lease: leased } = arrival;
+    if (arrival.abort && !(await store.get(key))) {
+      arrivals.delete(key);
+      gone(key, arrival.abort);
+      return;
     }
+    try {
+      const record = await store.create({
+        key,
+        lease: leased,
+        transitions: leased.startedAt ? [{ phase: "running", at: toDate(leased.startedAt) }] : [],
+        details: {},
+        released: false,
+      });
+      if (record.lease !== leased && record.lease.epoch < leased.epoch) {
+        // The same attempt under a new lease: go on with it.
+        await amend(store, key, (current) => ({ ...current, lease: leased }));
+      }
+    } catch (error) {
+      if (!(error instanceof UnstorableError)) throw error;
+      over(key, leased.epoch);
+      options.report(key, failedReport(leased, error.error));
+      if (arrivals.get(key) === arrival) arrivals.delete(key);
+      return;
+    }
+    if (arrival.abort) await intend(key, arrival.abort);
+    if (arrivals.get(key) === arrival) arrivals.delete(key);
     options.wake(key);
+  }
+
+  const intend = (key: string, { reason }: AbortOrder) =>
+    amend(store, key, (current) =>
+      current.ending || current.released ? undefined : { ...current, ending: { phase: "aborted", reason } },
+    );
+
+  function gone(key: string, order: AbortOrder): void {
+    over(key, order.epoch);
+    options.report(key, goneReport(order));
   }
 
   async function abort(order: AbortOrder): Promise<void> {
     const key = attemptKey(order.ref, order.attempt);
-    const record = await amend(store, key, (current) =>
-      current.ending || current.released
-        ? undefined
-        : { ...current, ending: { phase: "aborted", reason: order.reason } },
-    );
-    if (record) {
-      options.wake(key);
-      return;
-    }
-    if (unnamed) {
-      // Its lease may still be on the way, and its work may be running since before a restart.
-      early.push(order);
-      return;
-    }
-    ended.set(key, order.epoch);
-    options.report(key, goneReport(order));
+    const arrival = arrivals.get(key);
+    if (arrival) {
+      arrival.abort = order;
+      storing.add(key);
+    } else if (await intend(key, order)) options.wake(key);
+    // Its lease may still be on the way, and its work may be running since before a restart.
+    else if (unnamed) early.push(order);
+    else gone(key, order);
   }
 
   async function synced(): Promise<void> {
     const orphans = unnamed ?? new Set<string>();
     unnamed = undefined;
     for (const key of orphans) {
+      arrivals.delete(key);
       const record = await amend(store, key, (current) => ({
         ...current,
         released: false,
         ending: { phase: "dropped", reason: "the control plane does not lease it to this cluster any more" },
       }));
       if (!record) continue;
-      options.log.warn({ attempt: key }, "a local attempt is not leased to this cluster any more and is ended");
+      log.warn({ attempt: key }, "a local attempt is not leased to this cluster any more and is ended");
       options.wake(key);
     }
     const orders = early;
@@ -108,15 +162,18 @@ export function intake(options: IntakeOptions): Intake {
 
   return {
     async begin() {
-      unnamed = new Set((await store.list()).map((record) => record.key));
+      const stored = (await store.list()).map((record) => record.key);
+      unnamed = new Set([...stored, ...arrivals.keys()]);
       early = [];
     },
     async take(response) {
-      for (const leased of response.leased) await lease(leased);
+      for (const leased of response.leased) lease(leased);
       for (const order of response.aborts) await abort(order);
       if (response.synced) await synced();
     },
-    over: (key, epoch) => ended.set(key, epoch),
+    over,
+    holds: (key) => arrivals.has(key),
+    run: (signal) => storing.run(signal),
   };
 }
 
@@ -125,4 +182,9 @@ function goneReport(of: LeasedAction | AbortOrder): AttemptReport {
   const report = create(AttemptReportSchema, { epoch: of.epoch, attempt: of.attempt, released: true });
   if (of.ref) report.ref = of.ref;
   return report;
+}
+
+function failedReport(lease: LeasedAction, error: AttemptError): AttemptReport {
+  const transitions = [{ phase: "failed", at: new Date(), error }] as const;
+  return attemptReport(lease, attemptPlaces(lease).attemptUri, { transitions, released: true });
 }

@@ -17,7 +17,7 @@ import {
 } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { type Clock, systemClock } from "@flyte-ts/core";
 import { reconciler } from "@flyte-ts/platform/work-queue";
-import { type ActionStore, amend } from "./action-store.ts";
+import type { ActionStore } from "./action-store.ts";
 import { connection } from "./connection.ts";
 import type { ControlLink } from "./control-link.ts";
 import { intake } from "./intake.ts";
@@ -65,7 +65,7 @@ export function executor(options: ExecutorOptions): Executor {
     cluster: options.cluster,
     link,
     backoff,
-    onVerdict: (key, report, verdict) => void answered(key, report, verdict),
+    onVerdict: answered,
     onError: (error, waiting) =>
       log.warn({ err: error, waiting }, "reports could not be handed in and will be repeated"),
   });
@@ -81,6 +81,7 @@ export function executor(options: ExecutorOptions): Executor {
     reconcile: attempts.reconcile,
     onError: attempts.onError,
     concurrency: options.concurrency ?? 64,
+    backoff: { firstMs: 50, maxMs: 5_000 },
   });
   const incoming = intake({
     store,
@@ -112,30 +113,15 @@ export function executor(options: ExecutorOptions): Executor {
 
   for (const plugin of options.plugins) plugin.learnsTaskTypes?.onChange(dial.again);
 
-  async function answered(key: string, report: AttemptReport, verdict: "accepted" | "stale"): Promise<void> {
-    try {
-      if (verdict === "accepted") {
-        if (!report.released) return;
-        incoming.over(key, report.epoch);
-        await attempts.retire(key);
-        queue.forget(key);
-        return;
-      }
-      reports.drop(key);
-      const record = await store.get(key);
-      if (!record || record.lease.epoch > report.epoch) return;
-      incoming.over(key, record.lease.epoch);
-      log.warn({ attempt: key }, "the control plane gave this attempt up; its work is ended");
-      const reason = "the control plane gave this attempt up";
-      await amend(store, key, (current) => ({ ...current, released: false, ending: { phase: "dropped", reason } }));
-      queue.add(key);
-    } catch (error) {
-      log.error({ attempt: key, err: error }, "the verdict on a report could not be stored");
-    }
+  function answered(key: string, report: AttemptReport, verdict: "accepted" | "stale"): void {
+    if (verdict === "accepted" && !report.released) return;
+    if (verdict === "stale") reports.drop(key);
+    incoming.over(key, report.epoch);
+    attempts.settle(key, { kind: verdict === "stale" ? "lost" : "over", epoch: report.epoch });
   }
 
   async function sweep(): Promise<void> {
-    const isHeld = async (key: string) => (await store.get(key)) !== undefined;
+    const isHeld = async (key: string) => incoming.holds(key) || (await store.get(key)) !== undefined;
     for (const plugin of options.plugins) {
       try {
         await plugin.sweep?.(isHeld);
@@ -145,9 +131,19 @@ export function executor(options: ExecutorOptions): Executor {
     }
   }
 
+  /** Nothing, when the executor is stopped before the store knows what it holds. */
+  async function listed(signal: AbortSignal) {
+    try {
+      return await store.list();
+    } catch (error) {
+      if (signal.aborted) return [];
+      throw error;
+    }
+  }
+
   async function followStore(signal: AbortSignal): Promise<void> {
     // A durable store remembers attempts whose last report may never have arrived.
-    for (const record of await store.list()) {
+    for (const record of await listed(signal)) {
       attempts.reportAll(record);
       queue.add(record.key);
     }
@@ -160,8 +156,8 @@ export function executor(options: ExecutorOptions): Executor {
       const reported = reports.run(reporting.signal);
       const broken = new AbortController();
       const stop = AbortSignal.any([signal, broken.signal]);
-      const parts = [queue.run(stop), followStore(stop), dial.run(stop)];
-      for (const plugin of options.plugins) if (plugin.run) parts.push(plugin.run(stop));
+      const parts = [queue.run(stop), incoming.run(stop), followStore(stop), dial.run(stop)];
+      for (const part of [store, ...options.plugins]) if (part.run) parts.push(part.run(stop));
       try {
         await Promise.all(parts);
       } finally {

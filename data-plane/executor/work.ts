@@ -9,7 +9,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { type TaskSpec, TaskSpecSchema } from "@flyte-ts/contract/flyteidl2/task/task_definition_pb.ts";
 import type { AttemptReport, LeasedAction } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { type Clock, toMs } from "@flyte-ts/core";
-import { type ActionRecord, type ActionStore, amend, type EndingIntent } from "./action-store.ts";
+import { type ActionRecord, type ActionStore, amend, type EndingIntent, UnstorableError } from "./action-store.ts";
 import { type AttemptPlaces, attemptPlaces, isTerminal, type Transition } from "./attempt.ts";
 import type { Log } from "./log.ts";
 import type { AttemptContext, Plugin, PluginTable, Step } from "./plugin.ts";
@@ -28,12 +28,19 @@ export interface WorkOptions {
 
 export interface Work {
   /** For the reconciler: answers when to look again. */
-  reconcile(key: string, failures: number): Promise<number | undefined>;
+  reconcile(key: string): Promise<number | undefined>;
   onError(key: string, error: unknown, failures: number): void;
   /** Reports again all that is known of a record; after a restart the control plane may have missed some of it. */
   reportAll(record: ActionRecord): void;
-  /** Removes what an attempt left and forgets it. */
-  retire(key: string): Promise<void>;
+  /** The control plane's last word on an attempt; carried out when its key is reconciled next. */
+  settle(key: string, verdict: Verdict): void;
+}
+
+export interface Verdict {
+  /** `over`: the control plane has its end, what it left is removed. `lost`: it is not ours any more, and is ended first. */
+  kind: "over" | "lost";
+  /** Of the lease that this is said of, not of later ones. */
+  epoch: bigint;
 }
 
 /** Until a plugin knows whether a task type is its own. */
@@ -50,8 +57,9 @@ export function work(options: WorkOptions): Work {
   const decoded = new WeakMap<LeasedAction, Decoded>();
   /** Fan-outs lease the same task again and again. */
   let recent: { bytes: Uint8Array; task: TaskSpec } | undefined;
-  /** What made the last step of a key throw. */
-  const troubles = new Map<string, string>();
+  /** How often in a row a key's plugin threw, and what. Trouble of the store is nobody's fault and not counted. */
+  const troubles = new Map<string, { count: number; message: string }>();
+  const verdicts = new Map<string, Verdict>();
 
   function details(lease: LeasedAction): Decoded {
     let known = decoded.get(lease);
@@ -97,7 +105,7 @@ export function work(options: WorkOptions): Work {
     await amend(store, record.key, (current) => ({
       ...current,
       ...(step.state === undefined ? {} : { pluginState: step.state }),
-      transitions: transitions.length > 0 ? [...current.transitions, ...transitions] : current.transitions,
+      transitions: transitions.reduce(entered, current.transitions),
       details: step.details ? { ...current.details, ...step.details } : current.details,
       released: current.released || step.released === true,
     }));
@@ -136,10 +144,55 @@ export function work(options: WorkOptions): Work {
     await store.delete(key);
   }
 
+  function troubled(key: string, error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    troubles.set(key, { count: (troubles.get(key)?.count ?? 0) + 1, message });
+  }
+
+  /** The record as the control plane's verdict leaves it. */
+  async function settled(record: ActionRecord): Promise<ActionRecord | undefined> {
+    const { key } = record;
+    const verdict = verdicts.get(key);
+    if (!verdict || record.lease.epoch > verdict.epoch) return record;
+    let left: ActionRecord | undefined;
+    if (verdict.kind === "over") await retire(key);
+    else left = await amend(store, key, (current) => ({ ...current, released: false, ending: givenUp }));
+    if (verdicts.get(key) === verdict) verdicts.delete(key);
+    if (left) log.warn({ attempt: key }, "the control plane gave this attempt up; its work is ended");
+    return left;
+  }
+
+  /** One step of the plugin; `limitMs` is how long the attempt may run, 0 for ever. */
+  async function step(record: ActionRecord, plugin: Plugin, context: AttemptContext) {
+    let seen: Step;
+    let limitMs: number;
+    try {
+      seen = await plugin.reconcile(context);
+      limitMs = toMs(taskOf(record.lease).taskTemplate?.metadata?.timeout);
+    } catch (error) {
+      troubled(record.key, error);
+      throw error;
+    }
+    try {
+      await apply(record, seen);
+    } catch (error) {
+      // What the plugin noted is more than the store can hold.
+      if (error instanceof UnstorableError) troubled(record.key, error);
+      throw error;
+    }
+    troubles.delete(record.key);
+    return { seen, limitMs };
+  }
+
   return {
-    retire,
-    async reconcile(key, failures) {
-      const record = await store.get(key);
+    settle(key, verdict) {
+      verdicts.set(key, verdict);
+      options.wake(key);
+    },
+    async reconcile(key) {
+      const found = await store.get(key);
+      const record = found && (await settled(found));
+      if (!found) verdicts.delete(key);
       if (!record || record.released) return undefined;
       const plugin = options.pluginFor(record.lease.taskType);
       if (plugin === "unknown") return UNKNOWN_MS;
@@ -148,27 +201,25 @@ export function work(options: WorkOptions): Work {
         return undefined;
       }
       let ending = record.ending;
-      if (!ending && failures >= maxPluginErrors) {
-        ending = (await amend(store, key, (current) => ({ ...current, ending: giveUp(failures, troubles.get(key)) })))
+      const trouble = troubles.get(key);
+      if (!ending && trouble && trouble.count >= maxPluginErrors) {
+        ending = (await amend(store, key, (current) => ({ ...current, ending: current.ending ?? giveUp(trouble) })))
           ?.ending;
       }
       if (ending) return end(record, ending, plugin);
 
       const context = contextOf(record, clock.now());
-      const step = await plugin.reconcile(context);
-      await apply(record, step);
-      if (step.released || isTerminal(step.transitions?.at(-1) ?? record.transitions.at(-1))) return step.after;
+      const { seen, limitMs } = await step(record, plugin, context);
+      if (seen.released || isTerminal(seen.transitions?.at(-1) ?? record.transitions.at(-1))) return seen.after;
 
-      const limitMs = toMs(taskOf(record.lease).taskTemplate?.metadata?.timeout);
-      const startedAt = context.startedAt ?? step.transitions?.find((one) => one.phase === "running")?.at;
-      if (limitMs <= 0 || !startedAt) return step.after;
+      const startedAt = context.startedAt ?? seen.transitions?.find((one) => one.phase === "running")?.at;
+      if (limitMs <= 0 || !startedAt) return seen.after;
       const leftMs = startedAt.getTime() + limitMs - clock.now().getTime();
-      if (leftMs > 0) return step.after === undefined ? leftMs : Math.min(step.after, leftMs);
+      if (leftMs > 0) return seen.after === undefined ? leftMs : Math.min(seen.after, leftMs);
       await amend(store, key, (current) => (current.ending ? undefined : { ...current, ending: tooLong(limitMs) }));
       return 0;
     },
     onError(key, error, failures) {
-      troubles.set(key, error instanceof Error ? error.message : String(error));
       log.warn({ attempt: key, failures, err: error }, "a step of an attempt failed and will be repeated");
     },
     reportAll(record) {
@@ -176,6 +227,14 @@ export function work(options: WorkOptions): Work {
       options.report(record.key, attemptReport(record.lease, attemptUri, record));
     },
   };
+}
+
+const givenUp: EndingIntent = { phase: "dropped", reason: "the control plane gave this attempt up" };
+
+/** A step may be repeated after it was stored: a phase is not entered twice, and none follows the last. */
+function entered(before: readonly Transition[], next: Transition): readonly Transition[] {
+  const last = before.at(-1);
+  return last?.phase === next.phase || isTerminal(last) ? before : [...before, next];
 }
 
 function endTransition(ending: Exclude<EndingIntent, { phase: "dropped" }> | EndingIntent, at: Date): Transition {
@@ -192,8 +251,8 @@ function tooLong(limitMs: number): EndingIntent {
   };
 }
 
-function giveUp(failures: number, trouble: string | undefined): EndingIntent {
-  const message = `the executor could not run this attempt, ${failures} steps in a row failed: ${trouble ?? "unknown trouble"}`;
+function giveUp({ count, message: why }: { count: number; message: string }): EndingIntent {
+  const message = `the executor could not run this attempt, ${count} steps in a row failed: ${why}`;
   return {
     phase: "failed",
     reason: message,
