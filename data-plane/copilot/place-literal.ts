@@ -13,7 +13,8 @@ import {
 } from "@flyte-ts/contract/flyteidl2/core/literals_pb.ts";
 import { BlobType_BlobDimensionality } from "@flyte-ts/contract/flyteidl2/core/types_pb.ts";
 import type { ObjectStore } from "@flyte-ts/platform/object-store";
-import { literalText } from "../task-code/index.ts";
+// Not the whole room: it would load an object store, which a container that waits has no memory for.
+import { literalText } from "../task-code/templates.ts";
 import { all, type limiter } from "./at-once.ts";
 import { below, fetchObject, placeFor } from "./fetch-object.ts";
 import { fileOf } from "./paths.ts";
