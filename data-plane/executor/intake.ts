@@ -89,11 +89,6 @@ export function intake(options: IntakeOptions): Intake {
     const arrival = arrivals.get(key);
     if (!arrival) return;
     const { lease: leased } = arrival;
-    if (arrival.abort && !(await store.get(key))) {
-      arrivals.delete(key);
-      gone(key, arrival.abort);
-      return;
-    }
     try {
       const record = await store.create({
         key,
@@ -107,7 +102,13 @@ export function intake(options: IntakeOptions): Intake {
         await amend(store, key, (current) => ({ ...current, lease: leased }));
       }
     } catch (error) {
-      if (!(error instanceof UnstorableError)) throw error;
+      if (!(error instanceof UnstorableError)) {
+        // Never stored, so nothing of it runs.
+        if (!arrival.abort || (await store.get(key))) throw error;
+        arrivals.delete(key);
+        gone(key, arrival.abort);
+        return;
+      }
       over(key, leased.epoch);
       options.report(key, failedReport(leased, error.error));
       if (arrivals.get(key) === arrival) arrivals.delete(key);
