@@ -1,0 +1,153 @@
+/**
+ * Jobs of a real cluster: calls for what is done, live copies for what is seen.
+ *
+ *     const jobs = kubernetesJobs({ client, cluster: "east", kinds: jobKinds, pods, namespaces: ["flyte"], log });
+ *
+ * Promise: `get` answers from the live copy and asks the API server for what that does not know (yet). A kind whose
+ * operator is not installed costs a question now and then, and is followed from when it is.
+ */
+import { type KubernetesClient, type ListWatch, listWatch, type Resource } from "@flyte-ts/platform/kubernetes";
+import { type Log, pause } from "../../executor/index.ts";
+import { type KubeEvents, kubeEvents } from "../pod/kube-events.ts";
+import { CLUSTER, MANAGED } from "../pod/labels.ts";
+import { labelValue } from "../pod/names.ts";
+import type { SecretObject } from "../pod/objects.ts";
+import type { PodAddress, Pods } from "../pod/pods.ts";
+import { unless } from "../pod/unless.ts";
+import { type JobPods, jobPods } from "./job-pods.ts";
+import type { Jobs } from "./jobs.ts";
+import type { JobKind, JobObject } from "./kind.ts";
+
+export interface KubernetesJobsOptions {
+  client: KubernetesClient;
+  /** The executor's, as the control plane calls it: jobs of other clusters' executors are not seen. */
+  cluster: string;
+  kinds: readonly JobKind[];
+  /** The pod plugin's: it knows the events of pods already. */
+  pods: Pick<Pods, "events">;
+  /** Watched one by one; all of them when absent, which needs rights in the whole cluster. */
+  namespaces?: readonly string[];
+  log: Log;
+}
+
+/** How often a cluster is asked whether it has a kind by now. */
+const LOOK_MS = 60_000;
+const AWAY_MS = 2_000;
+
+interface Followed {
+  resource: Resource<JobObject>;
+  watches: readonly ListWatch<JobObject>[];
+  events: KubeEvents;
+  /** Aborted once the kind is known to be there. */
+  seen: AbortController;
+}
+
+export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
+  const { client, cluster, namespaces, log } = options;
+  const labelSelector = `${MANAGED}=true,${CLUSTER}=${labelValue(cluster)}`;
+  const scopes: { namespace?: string }[] = namespaces?.map((namespace) => ({ namespace })) ?? [{}];
+  const secrets = client.resource<SecretObject>({ group: "", version: "v1", plural: "secrets", namespaced: true });
+  const pods: JobPods = jobPods({ client, labelSelector, scopes, log });
+  const followed = new Map(options.kinds.map((kind) => [kind, followedOf(kind)]));
+  let tell: (job: PodAddress) => void = () => {};
+
+  function followedOf(kind: JobKind): Followed {
+    const resource = client.resource<JobObject>({ ...kind.resource, namespaced: true });
+    const events = kubeEvents({ client, ...(namespaces ? { namespaces } : {}), kind: kind.kind, log });
+    const watches = scopes.map((scope) =>
+      listWatch<JobObject>({
+        ...scope,
+        resource,
+        labelSelector,
+        log,
+        onEvent(event) {
+          if (event.type === "synced") return;
+          const { namespace = "", name, uid } = event.object.metadata;
+          if (event.type === "deleted") events.forget(uid);
+          tell({ namespace, name });
+        },
+      }),
+    );
+    return { resource, watches, events, seen: new AbortController() };
+  }
+
+  function of(kind: JobKind): Followed {
+    const found = followed.get(kind);
+    if (!found) throw new Error(`the kind ${kind.kind} is not among those that are followed: add it to \`kinds\``);
+    return found;
+  }
+
+  async function isServed({ resource: { group, version, plural } }: JobKind, signal: AbortSignal): Promise<boolean> {
+    const path = `/apis/${group}/${version}`;
+    const found = await unless(
+      "NotFound",
+      client.request<{ resources?: { name: string }[] }>({ method: "GET", path, signal }),
+    );
+    return found?.resources?.some(({ name }) => name === plural) ?? false;
+  }
+
+  /** Where the kind is unknown a watch would be refused again and again. */
+  async function follow(kind: JobKind, signal: AbortSignal): Promise<void> {
+    const { seen, watches, events } = of(kind);
+    while (!signal.aborted && !seen.signal.aborted) {
+      try {
+        if (await isServed(kind, signal)) break;
+        await pause(LOOK_MS, AbortSignal.any([signal, seen.signal]));
+      } catch (error) {
+        if (signal.aborted) return;
+        log.warn({ kind: kind.kind, err: error }, "whether the cluster has a kind of job cannot be asked");
+        await pause(AWAY_MS, signal);
+      }
+    }
+    if (signal.aborted) return;
+    await Promise.all([...watches.map((watch) => watch.run(signal)), events.run((job) => tell(job), signal)]);
+  }
+
+  return {
+    async get(kind, { namespace, name, uid }) {
+      const { watches, resource } = of(kind);
+      for (const { objects } of watches) {
+        const job = objects.get(`${namespace}/${name}`);
+        if (job && (uid === undefined || job.metadata.uid === uid)) return job;
+      }
+      return unless("NotFound", resource.get(name, { namespace }));
+    },
+    async create(kind, { job, secret }) {
+      const { resource, seen } = of(kind);
+      if (secret) await unless("AlreadyExists", secrets.create(secret));
+      const { namespace = client.namespace, name } = job.metadata;
+      const created =
+        (await unless("AlreadyExists", resource.create(job))) ?? (await resource.get(name, { namespace }));
+      seen.abort();
+      return created;
+    },
+    async delete(kind, { namespace, name, secret }) {
+      await unless("NotFound", of(kind).resource.delete(name, { namespace, propagation: "Background" }));
+      if (secret !== "") await unless("NotFound", secrets.delete(secret, { namespace }));
+    },
+    pods: (address, how) => pods.of(address, how?.now ?? false),
+    endPod: pods.end,
+    async events(kind, job, its) {
+      const ofPods = await Promise.all(its.map((pod) => options.pods.events(pod)));
+      return [...of(kind).events.of(job.metadata.uid), ...ofPods.flat()];
+    },
+    async list(kind) {
+      const { resource } = of(kind);
+      const found: JobObject[] = [];
+      for (const scope of scopes) {
+        for (let next: string | undefined; ; ) {
+          const ask = { ...scope, labelSelector, limit: 500, ...(next ? { continue: next } : {}) };
+          const page = await unless("NotFound", resource.list(ask));
+          found.push(...(page?.items ?? []));
+          next = page?.metadata.continue || undefined;
+          if (next === undefined) break;
+        }
+      }
+      return found;
+    },
+    async run(changed, signal) {
+      tell = changed;
+      await Promise.all([pods.run(changed, signal), ...options.kinds.map((kind) => follow(kind, signal))]);
+    },
+  };
+}
