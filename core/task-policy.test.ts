@@ -17,7 +17,7 @@ test("an empty spec: no retries, no limits, no cache, one slot", () => {
     queuedTimeoutMs: 0,
     deadlineMs: 0,
     slots: 1,
-    accelerator: "",
+    needs: { accelerator: "", cpu: 0, memoryBytes: 0, ephemeralStorageBytes: 0, selector: "" },
   });
 });
 
@@ -94,5 +94,6 @@ test("the device a task asks for", () => {
     },
     { template: { extendedResources: { gpuAccelerator: { device: "" } } }, expected: "" },
   ];
-  for (const { template, expected } of table) assert.equal(policyOf({ taskTemplate: template }).accelerator, expected);
+  for (const { template, expected } of table)
+    assert.equal(policyOf({ taskTemplate: template }).needs.accelerator, expected);
 });

@@ -1,8 +1,8 @@
 /** What the control plane needs to know of a task, read once from its TaskSpec: retries, limits of time, cache, needs. */
 
-import { Resources_ResourceName } from "@flyte-ts/contract/flyteidl2/core/tasks_pb.ts";
 import type { TaskSpec } from "@flyte-ts/contract/flyteidl2/task/task_definition_pb.ts";
 import type { RetryPolicy } from "./retry.ts";
+import { type TaskNeeds, taskNeeds } from "./task-needs.ts";
 import { toMs } from "./time.ts";
 
 export interface TaskPolicy {
@@ -17,8 +17,7 @@ export interface TaskPolicy {
   cache?: { serialize: boolean; maxAgeMs: number; version: string; ignoredInputs: readonly string[] };
   /** Slots of a cluster that the action takes while it works. */
   slots: number;
-  /** Device name the task asks for, `gpu` when it asks for one without a name, "" for none. */
-  accelerator: string;
+  needs: TaskNeeds;
 }
 
 /** Task types that the backend runs without a process or pod. */
@@ -55,15 +54,6 @@ export function taskPolicy(spec: TaskSpec, systemRetries: number): TaskPolicy {
       },
     }),
     slots: slotless.has(taskType) ? 0 : 1,
-    accelerator: accelerator(spec),
+    needs: taskNeeds(spec),
   };
-}
-
-function accelerator(spec: TaskSpec): string {
-  const template = spec.taskTemplate;
-  const device = template?.extendedResources?.gpuAccelerator?.device;
-  if (device) return device;
-  const container = template?.target.case === "container" ? template.target.value : undefined;
-  const asked = [...(container?.resources?.requests ?? []), ...(container?.resources?.limits ?? [])];
-  return asked.some((entry) => entry.name === Resources_ResourceName.GPU && entry.value !== "0") ? "gpu" : "";
 }

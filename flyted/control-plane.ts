@@ -16,9 +16,10 @@ import { TaskService } from "@flyte-ts/contract/flyteidl2/task/task_service_pb.t
 import { QueueService } from "@flyte-ts/contract/flyteidl2/workflow/queue_service_pb.ts";
 import { RunService } from "@flyte-ts/contract/flyteidl2/workflow/run_service_pb.ts";
 import { StateService } from "@flyte-ts/contract/flyteidl2/workflow/state_service_pb.ts";
-import type { ObjectStoreAccess } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import { ClusterAdminService } from "@flyte-ts/contract/flytets/cluster/v1/cluster_admin_pb.ts";
+import { ClusterLinkService, type ObjectStoreAccess } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { actionsService } from "@flyte-ts/control-plane/actions-service";
-import { clusterService } from "@flyte-ts/control-plane/cluster-service";
+import { type ClusterResource, clusterService } from "@flyte-ts/control-plane/cluster-service";
 import {
   describeIdentities,
   type Identity,
@@ -32,12 +33,20 @@ import {
   seedProjects,
 } from "@flyte-ts/control-plane/project-service";
 import {
+  anyCluster,
   type ClusterLink,
+  clusterAdminService,
   clusterLink,
+  clusterLinkService,
+  clusterOfAction,
+  clusterRegistry,
   connectedClusters,
   enqueue,
+  giveUpLost,
   queueService,
+  sessions,
   specCache,
+  watchClusters,
   watchExpiry,
 } from "@flyte-ts/control-plane/queue-service";
 import {
@@ -52,6 +61,7 @@ import {
 import { settingsService } from "@flyte-ts/control-plane/settings-service";
 import {
   aborts,
+  actionKey,
   changeBus,
   signals,
   stateService,
@@ -105,12 +115,18 @@ export async function controlPlane(options: ControlPlaneOptions): Promise<Contro
       for (const change of changes) options.onPhase?.(change.phase);
     },
   });
-  const clusters = connectedClusters();
+  const registry = clusterRegistry({ database });
+  const clusters = connectedClusters(registry);
   const specs = specCache({ systemRetries });
   const runs = runCache();
   const queue = tracedQueue(enqueue({ database, bus, specs, runs, clusters }), tracer);
   const writer = stateWriter({ database, bus, specs });
-  const link = tracedLink(clusterLink({ database, bus, specs, runs, writer, clusters }), tracer);
+  const giveUp = giveUpLost({ database, writer });
+  const session = sessions({ database, bus, giveUp });
+  const link = tracedLink(
+    clusterLink({ database, bus, specs, runs, writer, sessions: session, clusters, objectStore: options.objectStore }),
+    tracer,
+  );
   const abort = aborts({ database, runs, writer });
   const signal = signals({ database, writer, conditionOf });
   const updates = updateStreams({ database, bus, runs });
@@ -130,6 +146,20 @@ export async function controlPlane(options: ControlPlaneOptions): Promise<Contro
     if (!task)
       throw notFound(`task ${id.name} has no version ${id.version} in ${id.project}/${id.domain}; deploy it first`);
     return fromBinary(TaskSpecSchema, task.spec);
+  }
+
+  const told = (message: string) => (err: unknown) => log.warn({ err }, message);
+
+  /** An action is where it runs or ran last; anything else is wherever there is a cluster. */
+  async function clusterOf(resource: ClusterResource): Promise<string> {
+    const id =
+      resource.case === "actionId"
+        ? resource.value
+        : resource.case === "actionAttemptId"
+          ? resource.value.actionId
+          : undefined;
+    const its = id && (await clusterOfAction(database, await actionKey(database, runs, id)));
+    return its || (await anyCluster(database));
   }
 
   const create = createRun({ queue, objects, requireProject, deployedTask });
@@ -160,13 +190,18 @@ export async function controlPlane(options: ControlPlaneOptions): Promise<Contro
       router.service(SettingsService, settingsService({ database }));
       router.service(IdentityService, identityService());
       router.service(AuthMetadataService, openAuthMetadataService());
-      router.service(ClusterService, clusterService());
+      router.service(
+        ClusterService,
+        clusterService({ clusterOf, onError: told("the cluster of a resource is unknown") }),
+      );
+      router.service(ClusterLinkService, clusterLinkService(link));
+      router.service(ClusterAdminService, clusterAdminService({ database, runs, sessions: session }));
     },
     async run(stop) {
-      await watchExpiry(
-        { database, bus, writer, onError: (err) => log.warn({ err }, "limits of time could not be checked") },
-        stop,
-      );
+      await Promise.all([
+        watchExpiry({ database, bus, writer, onError: told("limits of time could not be checked") }, stop),
+        watchClusters({ sessions: session, giveUp, onError: told("silent clusters could not be looked for") }, stop),
+      ]);
     },
     async close() {
       await Promise.all([queue.drained(), writer.drained()]);

@@ -4,6 +4,7 @@ import { create } from "@bufbuild/protobuf";
 import {
   ConnectRequestSchema,
   ConnectResponseSchema,
+  HeartbeatResponseSchema,
   ReportRequestSchema,
   ReportResponseSchema,
 } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
@@ -19,6 +20,8 @@ const link: ClusterLink = {
   async *connect() {
     yield create(ConnectResponseSchema, { leased: [{ ref, attempt: 1 }] });
   },
+  describe: () => ({}),
+  heartbeat: async () => create(HeartbeatResponseSchema, { current: true }),
   report: async () => create(ReportResponseSchema, { verdicts: [1] }),
 };
 

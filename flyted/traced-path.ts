@@ -57,8 +57,9 @@ export function tracedLink(link: ClusterLink, tracer: Tracer): ClusterLink {
   }
 
   return {
-    async *connect(request, signal) {
-      for await (const response of link.connect(request, signal)) {
+    ...link,
+    async *connect(request, signal, how) {
+      for await (const response of link.connect(request, signal, how)) {
         for (const { ref, attempt } of response.leased) if (ref) begin(ref, attempt);
         yield response;
       }

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { routeClass, taskNeeds } from "@flyte-ts/core";
+import { clusterRegistry } from "./cluster-registry.ts";
 import { connectedClusters } from "./connected-clusters.ts";
 import { engine, eventually, queueRows, task } from "./testing.ts";
 
@@ -33,19 +35,26 @@ test("an executor that left is not leased to; the next one gets what waits", asy
   await eventually(async () => (await queueRows(it.database)).size === 0);
 });
 
-test("clusters are served in turn", () => {
-  const clusters = connectedClusters();
+test("the least loaded of the clusters that may take it is served, in turn when they are alike", () => {
+  const wanted = routeClass("core-sleep", taskNeeds(task("nap")), { queue: "", pool: "", selector: "" });
   const served: string[] = [];
+  const loads: Record<string, number> = { a: 0, b: 0, c: 0 };
   const sql = { query: async () => ({ rows: [], rowCount: 0 }) };
+  const registry = { ...clusterRegistry({ database: sql }), mayTake: (name: string) => name !== "c" };
+  const clusters = connectedClusters(registry);
   const add = (name: string) =>
     clusters.add({
-      admission: { cluster: name, accelerators: [""], taskTypes: undefined },
+      admission: { cluster: name, session: 1n },
+      load: () => loads[name] ?? 0,
       deliver: () => void served.push(name),
     });
   const leave = add("a");
   add("b");
-  for (let i = 0; i < 3; i++) clusters.lease(sql, 1)?.deliver([]);
+  add("c");
+  for (let i = 0; i < 3; i++) clusters.lease(sql, [wanted], 1)?.deliver([]);
+  loads.b = 5;
+  clusters.lease(sql, [wanted], 1)?.deliver([]);
   leave();
-  clusters.lease(sql, 1)?.deliver([]);
-  assert.deepEqual(served, ["a", "b", "a", "b"]);
+  clusters.lease(sql, [wanted], 1)?.deliver([]);
+  assert.deepEqual(served, ["a", "b", "a", "a", "b"]);
 });

@@ -11,6 +11,7 @@ import {
   groupCommit,
   notFound,
   type Outcome,
+  type RouteClass,
   systemClock,
 } from "@flyte-ts/core";
 import type { Database, Sql } from "@flyte-ts/platform/postgres";
@@ -18,17 +19,19 @@ import { entryKey, findEntries, isFresh, lockKeys } from "../cache-service/index
 import { mayBeOneItemsFault, retryingTransaction } from "../retrying-transaction.ts";
 import { type KnownRun, type RunCache, runKey } from "../run-service/run-cache.ts";
 import { insertRuns, type NewRun, type RunName } from "../run-service/store.ts";
-import { type ChangeBus, noHint } from "../state-service/bus.ts";
+import { type ChangeBus, noHint, type QueueHint } from "../state-service/bus.ts";
 import { type ActionChange, insertActions, readActions } from "../state-service/store.ts";
 import { withCommit } from "../with-commit.ts";
-import { type ConnectedClusters, connectedClusters } from "./connected-clusters.ts";
+import type { ConnectedClusters } from "./connected-clusters.ts";
 import { type Admitted, type CacheVerdict, newRows, type WireAction } from "./new-action.ts";
+import { routeClasses } from "./route-classes.ts";
 import type { KnownSpec, SpecCache } from "./specs.ts";
 import {
   cacheHolders,
   ItemState,
   insertItems,
   lockCacheWaiters,
+  type NewItem,
   promoteCacheWaiters,
   shareLiveParents,
 } from "./store.ts";
@@ -56,12 +59,12 @@ export interface EnqueueOptions {
   specs: SpecCache;
   runs: RunCache;
   /** Those that an enqueue may lease to at once. */
-  clusters?: ConnectedClusters;
+  clusters: ConnectedClusters;
   clock?: Clock;
   batch?: number;
 }
 
-const enqueued = { work: true, retries: false, endings: false };
+const enqueued: QueueHint = { ...noHint, work: true };
 
 /** A group on its way: what was asked, and the answers to come. */
 interface Sent {
@@ -70,25 +73,27 @@ interface Sent {
   live: Promise<ReadonlySet<string>>;
   changes: Promise<ActionChange[]>;
   newSpecs: KnownSpec[];
+  newClasses: readonly RouteClass[];
   lease: ReturnType<ConnectedClusters["lease"]>;
   /** Rows of this group that stay pending unless the lease took them. */
   pending: number;
 }
 
 export function enqueue(options: EnqueueOptions): Enqueue {
-  const { database, bus, specs, runs, clusters = connectedClusters(), clock = systemClock, batch = 256 } = options;
+  const { database, bus, specs, runs, clusters, clock = systemClock, batch = 256 } = options;
+  const { registry } = clusters;
+  const classOf = routeClasses();
 
   async function commit(items: readonly EnqueueItem[]): Promise<readonly Outcome<Enqueued>[]> {
     const sent = await retryingTransaction(database, (sql) => send(sql, items));
     specs.remember(sent.newSpecs);
+    registry.remember(sent.newClasses);
     const changes = await sent.changes;
-    const leased = (await sent.lease?.items) ?? [];
+    const leased = (await sent.lease?.lease)?.items ?? [];
     sent.lease?.deliver(leased);
     // Unless the group's rows are all leased: also when nothing was new, since a lease passes by the rows that we held.
-    bus.publish(
-      changes,
-      sent.pending > 0 && leased.length >= sent.pending && leased.length < batch ? noHint : enqueued,
-    );
+    const allLeased = sent.pending > 0 && leased.length >= sent.pending && leased.length < batch;
+    bus.publish(changes, allLeased ? noHint : enqueued);
     return outcomes(items, sent, changes, await sent.live);
   }
 
@@ -105,10 +110,15 @@ export function enqueue(options: EnqueueOptions): Enqueue {
       if (task && !task.stored) newSpecs.set(task.spec.digest.toString("base64"), task.spec);
       // A repeated enqueue in one group is written once.
       const key = actionKey(run, item);
-      if (!admitted.has(key)) admitted.set(key, { item, run, spec: task?.spec });
+      const route = task && classOf(task.spec, run, item.action.task?.queue ?? "");
+      if (!admitted.has(key)) admitted.set(key, { item, run, spec: task?.spec, route });
     }
     const fresh = [...admitted.values()];
     withCommit(specs.store(sql, [...newSpecs.values()]));
+    const newClasses = registry.store(
+      sql,
+      fresh.flatMap(({ route }) => route ?? []),
+    );
     const now = clock.now();
     const rows = newRows(fresh, await cacheVerdicts(sql, fresh, now), now);
     const changes = rows.actions.length > 0 ? insertActions(sql, rows.actions) : Promise.resolve([]);
@@ -122,11 +132,14 @@ export function enqueue(options: EnqueueOptions): Enqueue {
       withCommit(lockCacheWaiters(sql, lines));
       withCommit(promoteCacheWaiters(sql, lines));
     }
-    const atOnce = rows.items.some(({ state, slots }) => state === ItemState.pending && slots === 0);
-    const lease = atOnce ? clusters.lease(sql, batch) : undefined;
-    if (lease) withCommit(lease.items);
-    if (rows.actions.length > 0) withCommit(bus.notify(sql, rows.actions, enqueued));
-    return { known, admitted, live, changes, newSpecs: [...newSpecs.values()], lease, pending: rows.items.length };
+    const atOnce = slotlessClasses(fresh, rows.items);
+    const lease = atOnce.length > 0 ? clusters.lease(sql, atOnce, batch) : undefined;
+    if (lease) withCommit(lease.lease);
+    // A class that this replica does not know may be unknown to the others too.
+    const hint = newClasses.length > 0 ? { ...enqueued, routes: true } : enqueued;
+    if (rows.actions.length > 0) withCommit(bus.notify(sql, rows.actions, hint));
+    const pending = rows.items.length;
+    return { known, admitted, live, changes, newSpecs: [...newSpecs.values()], newClasses, lease, pending };
   }
 
   async function outcomes(
@@ -196,6 +209,18 @@ export function enqueue(options: EnqueueOptions): Enqueue {
     blames: mayBeOneItemsFault,
   });
   return { submit: (item) => commits.submit(item), drained: () => commits.drained() };
+}
+
+/** Classes of new rows that may be leased at once, each once. */
+function slotlessClasses(admitted: readonly Admitted[], items: readonly NewItem[]): RouteClass[] {
+  const wanted = new Set<bigint>();
+  for (const { state, slots, routeClass } of items) {
+    if (state === ItemState.pending && slots === 0) wanted.add(routeClass);
+  }
+  if (wanted.size === 0) return [];
+  const classes = new Map<bigint, RouteClass>();
+  for (const { route } of admitted) if (route && wanted.has(route.id)) classes.set(route.id, route);
+  return [...classes.values()];
 }
 
 function runRefusal({ run }: EnqueueItem): AppError {

@@ -10,7 +10,7 @@ import {
   type TraceAction,
   TraceActionSchema,
 } from "@flyte-ts/contract/flyteidl2/workflow/run_definition_pb.ts";
-import { ActionPhase, dueAt, toDate, toMs } from "@flyte-ts/core";
+import { ActionPhase, dueAt, type RouteClass, toDate, toMs } from "@flyte-ts/core";
 import type { KnownRun } from "../run-service/run-cache.ts";
 import type { NewAction } from "../state-service/store.ts";
 import type { EnqueueItem } from "./enqueue.ts";
@@ -34,6 +34,8 @@ export interface Admitted {
   item: EnqueueItem;
   run: KnownRun;
   spec: KnownSpec | undefined;
+  /** Of a task. */
+  route: RouteClass | undefined;
 }
 
 export type CacheVerdict =
@@ -138,7 +140,7 @@ function traceColumns({ action, error }: NonNullable<WireAction["trace"]>, now: 
 }
 
 function newItem(
-  { item, spec }: Admitted,
+  { item, spec, route }: Admitted,
   row: NewAction,
   verdict: CacheVerdict | undefined,
   now: Date,
@@ -148,14 +150,13 @@ function newItem(
   if (action.condition) {
     const timeout = toMs(action.condition.timeout);
     const dueAt = timeout > 0 ? new Date(now.getTime() + timeout) : null;
-    return { ...key, taskType: "condition", slots: 0, accelerator: "", state: ItemState.held, cacheKey: null, dueAt };
+    return { ...key, slots: 0, routeClass: 0n, state: ItemState.held, cacheKey: null, dueAt };
   }
-  if (!spec || verdict?.kind === "hit") return undefined;
+  if (!spec || !route || verdict?.kind === "hit") return undefined;
   return {
     ...key,
-    taskType: spec.policy.taskType,
     slots: spec.policy.slots,
-    accelerator: spec.policy.accelerator,
+    routeClass: route.id,
     state: verdict?.kind === "wait" ? ItemState.waitsForCache : ItemState.pending,
     cacheKey: verdict && "serialize" in verdict && verdict.serialize ? verdict.key : null,
     dueAt: dueAt(spec.policy, { enqueuedAt: now, queuedAt: now, running: false }) ?? null,

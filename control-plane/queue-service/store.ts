@@ -1,4 +1,5 @@
 /** SQL on `queue_items`: one row for every live action; its end deletes the row. */
+import type { Requirements } from "@flyte-ts/core";
 import type { Sql } from "@flyte-ts/platform/postgres";
 import { jsonBatch } from "../json-batch.ts";
 
@@ -21,9 +22,9 @@ export interface ItemKey {
 
 export interface NewItem extends ItemKey {
   parent: string | null;
-  taskType: string;
   slots: number;
-  accelerator: string;
+  /** `route_classes`; 0 for what needs no cluster. */
+  routeClass: bigint;
   state: number;
   cacheKey: string | null;
   dueAt: Date | null;
@@ -50,9 +51,9 @@ function arrays(keys: readonly ItemKey[]): [bigint[], string[]] {
 export async function insertItems(sql: Sql, items: readonly NewItem[]): Promise<void> {
   await sql.query({
     name: "insert-items",
-    text: `insert into queue_items (run_id, name, parent, task_type, slots, accelerator, state, cache_key, due_at)
-      select r.* from json_to_recordset($1) as r ("runId" bigint, name text, parent text, "taskType" text, slots smallint,
-        accelerator text, state smallint, "cacheKey" text, "dueAt" timestamptz)
+    text: `insert into queue_items (run_id, name, parent, slots, route_class, state, cache_key, due_at)
+      select r.* from json_to_recordset($1) as r ("runId" bigint, name text, parent text, slots smallint,
+        "routeClass" bigint, state smallint, "cacheKey" text, "dueAt" timestamptz)
       where (select a.version = 1 and a.xid = pg_current_xact_id() from actions a where a.run_id = "runId" and a.name = r.name)
       on conflict do nothing`,
     values: [jsonBatch(items)],
@@ -200,4 +201,27 @@ export async function promoteCacheWaiters(sql: Sql, cacheKeys: readonly string[]
     values: [cacheKeys],
   });
   return rowCount;
+}
+
+/** A row with what it asks for. */
+export interface QueuedItem {
+  state: number;
+  attempt: number;
+  slots: number;
+  cluster: string | null;
+  enqueuedAt: Date;
+  /** Milliseconds until a delayed retry; null when it is not delayed. */
+  retryInMs: number | null;
+  requirements: Requirements | null;
+}
+
+export async function readItem(sql: Sql, key: ItemKey): Promise<QueuedItem | undefined> {
+  const { rows } = await sql.query<QueuedItem>({
+    name: "read-item",
+    text: `select q.state, q.attempt, q.slots, q.cluster, q.enqueued_at as "enqueuedAt",
+        extract(epoch from q.not_before - clock_timestamp())::float8 * 1000 as "retryInMs", c.requirements
+      from queue_items q left join route_classes c on c.id = q.route_class where q.run_id = $1 and q.name = $2`,
+    values: [key.runId, key.name],
+  });
+  return rows[0];
 }

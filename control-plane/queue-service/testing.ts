@@ -15,6 +15,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@connectrpc/connect";
 import { ActionsService } from "@flyte-ts/contract/flyteidl2/actions/actions_service_pb.ts";
 import { RunService } from "@flyte-ts/contract/flyteidl2/workflow/run_service_pb.ts";
+import { ClusterAdminService } from "@flyte-ts/contract/flytets/cluster/v1/cluster_admin_pb.ts";
+import { ClusterLinkService } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { type Clock, isTerminal, notFound } from "@flyte-ts/core";
 import { type ObjectStore, openObjectStore } from "@flyte-ts/platform/object-store";
 import { type Database, openDatabase, type Sql } from "@flyte-ts/platform/postgres";
@@ -24,10 +26,15 @@ import { describeIdentities } from "../identity-service/index.ts";
 import { actionReader, conditionOf, createRun, runCache, runService } from "../run-service/index.ts";
 import { aborts, changeBus, signals, stateWriter, updateStreams } from "../state-service/index.ts";
 import { migrations, testTransport } from "../testing.ts";
+import { clusterAdminService } from "./cluster-admin-service.ts";
 import { clusterLink } from "./cluster-link.ts";
+import { clusterLinkService } from "./cluster-link-service.ts";
+import { clusterRegistry } from "./cluster-registry.ts";
 import { connectedClusters } from "./connected-clusters.ts";
 import { enqueue } from "./enqueue.ts";
 import { watchExpiry } from "./expiry.ts";
+import { giveUpLost, watchClusters } from "./fencing.ts";
+import { sessions } from "./sessions.ts";
 import { specCache } from "./specs.ts";
 import { type ClusterOptions, connectCluster, type TestCluster } from "./testing/cluster.ts";
 import { play } from "./testing/play.ts";
@@ -42,6 +49,9 @@ export interface EngineOptions {
   systemRetries?: number;
   /** How often a cluster's connection looks at all that is held. */
   recheckMs?: number;
+  /** How long a cluster keeps its leases without a heartbeat, and how often connections of this process send one. */
+  leaseMs?: number;
+  heartbeatMs?: number;
 }
 
 export interface Engine {
@@ -107,7 +117,7 @@ export async function engine(t: TestScope, options: EngineOptions = {}): Promise
 async function openReplica(
   database: Database,
   objects: ObjectStore,
-  { clock, systemRetries = 2, recheckMs }: EngineOptions,
+  { clock, systemRetries = 2, recheckMs, leaseMs, heartbeatMs }: EngineOptions,
 ) {
   const errors: unknown[] = [];
   const onError = (error: unknown) => void errors.push(error);
@@ -115,11 +125,20 @@ async function openReplica(
   const bus = changeBus({ database, onError });
   const specs = specCache({ systemRetries });
   const runs = runCache();
-  const clusters = connectedClusters();
+  const clusters = connectedClusters(clusterRegistry({ database }));
   const queue = enqueue({ clusters, database, bus, specs, runs, ...timed });
   const writer = stateWriter({ database, bus, specs, ...timed });
+  const giveUp = giveUpLost({ database, writer });
+  const registry = sessions({
+    database,
+    bus,
+    giveUp,
+    ...(leaseMs !== undefined && { leaseMs }),
+    ...(heartbeatMs !== undefined && { heartbeatMs }),
+  });
   const link = clusterLink({
     clusters,
+    sessions: registry,
     database,
     bus,
     specs,
@@ -150,10 +169,19 @@ async function openReplica(
       ActionsService,
       actionsService({ database, queue, runs, aborts: abort, signals: signal, updates, objects }),
     );
+    service(ClusterLinkService, clusterLinkService(link));
+    service(ClusterAdminService, clusterAdminService({ database, runs, sessions: registry }));
   });
   const stopped = new AbortController();
   let expiry: Promise<void> | undefined;
-  const clients = { runs: createClient(RunService, transport), actions: createClient(ActionsService, transport) };
+  let fencing: Promise<void> | undefined;
+  const clients = {
+    runs: createClient(RunService, transport),
+    actions: createClient(ActionsService, transport),
+    /** What executors elsewhere call. */
+    remoteLink: createClient(ClusterLinkService, transport),
+    admin: createClient(ClusterAdminService, transport),
+  };
   await bus.ready;
   return {
     database,
@@ -171,9 +199,13 @@ async function openReplica(
     watchLimits() {
       expiry ??= watchExpiry({ database, bus, writer, onError }, stopped.signal);
     },
+    /** Begins to give up the leases of clusters that are not heard of. */
+    watchClusters() {
+      fencing ??= watchClusters({ sessions: registry, giveUp, onError }, stopped.signal);
+    },
     async close() {
       stopped.abort();
-      await expiry;
+      await Promise.all([expiry, fencing]);
       await Promise.all([queue.drained(), writer.drained()]);
       await bus.close();
     },

@@ -1,7 +1,7 @@
 /** What is the same for all actions of a run, read once: its number, environment variables, labels, cache settings. */
 import { fromBinary } from "@bufbuild/protobuf";
 import { CacheLookupScope, type RunSpec, RunSpecSchema } from "@flyte-ts/contract/flyteidl2/task/run_pb.ts";
-import { lru } from "@flyte-ts/core";
+import { CLUSTER_SELECTOR, lru, type Placement } from "@flyte-ts/core";
 import type { Sql } from "@flyte-ts/platform/postgres";
 import { findRuns, type RunName, type RunRow, readRuns } from "./store.ts";
 
@@ -16,6 +16,8 @@ export interface KnownRun extends RunName {
   /** True when cache entries of all projects and domains may be used. */
   globalCache: boolean;
   startTime: Date;
+  /** Where its actions shall run, unless they say otherwise. */
+  placement: Placement;
   row: RunRow;
 }
 
@@ -83,6 +85,11 @@ function describe(row: RunRow): KnownRun {
     overwriteCache: spec.overwriteCache || (spec.cacheConfig?.overwriteCache ?? false),
     globalCache: spec.cacheConfig?.cacheLookupScope === CacheLookupScope.GLOBAL,
     startTime: row.startTime,
+    placement: {
+      queue: spec.queue,
+      pool: spec.clusterPool,
+      selector: spec.annotations?.values[CLUSTER_SELECTOR] ?? "",
+    },
     row,
   };
 }

@@ -17,6 +17,9 @@ import { ActionPhase, ROOT_ACTION, toTimestamp } from "@flyte-ts/core";
 import { type Database, openDatabase } from "@flyte-ts/platform/postgres";
 import { type TestScope, testDatabase } from "@flyte-ts/platform/postgres/testing.ts";
 import { type DescribeIdentity, describeIdentities } from "../identity-service/index.ts";
+import { clusterRegistry } from "../queue-service/cluster-registry.ts";
+import { insertCluster, pendingClasses } from "../queue-service/clusters-store.ts";
+import { connectedClusters } from "../queue-service/connected-clusters.ts";
 import { type Enqueue, enqueue } from "../queue-service/enqueue.ts";
 import { leaseItems } from "../queue-service/lease-store.ts";
 import { type SpecCache, specCache } from "../queue-service/specs.ts";
@@ -99,7 +102,7 @@ function openReplica(database: Database, closeDatabase: () => Promise<void>, hor
     runs,
     identities,
     errors,
-    queue: enqueue({ database, bus, specs, runs }),
+    queue: enqueue({ database, bus, specs, runs, clusters: connectedClusters(clusterRegistry({ database })) }),
     writer: stateWriter({ database, bus, specs }),
     reader: actionReader({ database, runs, specs, identities }),
     async close() {
@@ -158,8 +161,11 @@ export function play({ database, queue, writer }: Replica): Play {
   async function lease(key: string) {
     leasing = leasing.then(async () => {
       if (leases.has(key)) return;
-      const admission = { cluster: CLUSTER, accelerators: [""], taskTypes: undefined };
-      const items = await database.transaction((sql) => leaseItems(sql, admission, 30_000, 30_000));
+      const classes = (await pendingClasses(database)).map(({ id }) => id);
+      await insertCluster(database, CLUSTER, "");
+      const admission = { cluster: CLUSTER, session: 0n };
+      const wanted = { classes, peers: [], slots: 30_000, limit: 30_000 };
+      const { items } = await database.transaction((sql) => leaseItems(sql, admission, wanted));
       for (const { runId, name, epoch, attempt } of items) leases.set(`${runId}/${name}`, { epoch, attempt });
     });
     await leasing;

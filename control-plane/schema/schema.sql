@@ -60,6 +60,26 @@ create table cache_entries (
   constraint cache_entries_pkey PRIMARY KEY (key)
 );
 
+create table clusters (
+  name text not null,
+  uid text not null default ''::text,
+  kind text not null default ''::text,
+  version text not null default ''::text,
+  executor text not null default ''::text,
+  session bigint not null default 0,
+  labels jsonb not null default '{}'::jsonb,
+  task_types text[] not null default '{}'::text[],
+  queues text[] not null default '{}'::text[],
+  capacity jsonb not null default '{}'::jsonb,
+  slots integer not null default 0,
+  registered_at timestamp with time zone not null default clock_timestamp(),
+  last_heartbeat_at timestamp with time zone not null default clock_timestamp(),
+  lost_at timestamp with time zone,
+  drained_at timestamp with time zone,
+  drain_reason text not null default ''::text,
+  constraint clusters_pkey PRIMARY KEY (name)
+) with (fillfactor=50);
+
 create table projects (
   id text not null,
   name text not null default ''::text,
@@ -77,9 +97,8 @@ create table queue_items (
   run_id bigint not null,
   name text not null,
   parent text,
-  task_type text not null,
   slots smallint not null,
-  accelerator text not null default ''::text,
+  route_class bigint not null,
   state smallint not null default 0,
   attempt integer not null default 1,
   epoch bigint not null default 0,
@@ -95,7 +114,13 @@ CREATE INDEX queue_items_cache ON queue_items USING btree (cache_key) WHERE (cac
 CREATE INDEX queue_items_cluster ON queue_items USING btree (cluster) WHERE (state = ANY (ARRAY[1, 2]));
 CREATE INDEX queue_items_due ON queue_items USING btree (due_at) WHERE (due_at IS NOT NULL);
 CREATE INDEX queue_items_parent ON queue_items USING btree (parent, run_id);
-CREATE INDEX queue_items_pending ON queue_items USING btree (slots, id) WHERE (state = 0);
+CREATE INDEX queue_items_pending ON queue_items USING btree (route_class, slots, id) WHERE (state = 0);
+
+create table route_classes (
+  id bigint not null,
+  requirements jsonb not null,
+  constraint route_classes_pkey PRIMARY KEY (id)
+);
 
 create table runs (
   id bigint not null generated always as identity,

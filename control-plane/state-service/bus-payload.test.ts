@@ -12,7 +12,10 @@ test("what is encoded is decoded, whatever names clients choose, in payloads tha
     fc.property(
       fc.array(key, { maxLength: 300 }),
       fc.array(key, { maxLength: 20 }),
-      fc.record({ work: fc.boolean(), retries: fc.boolean(), endings: fc.boolean() }, { noNullPrototype: true }),
+      fc.record(
+        { work: fc.boolean(), retries: fc.boolean(), endings: fc.boolean(), routes: fc.boolean() },
+        { noNullPrototype: true },
+      ),
       (changed, reported, hint) => {
         const payloads = encodePayloads({ replica: "ab", hint, changed, reported });
         const decoded = payloads.map(decodePayload);

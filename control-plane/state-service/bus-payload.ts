@@ -9,10 +9,12 @@ export interface QueueHint {
   retries: boolean;
   /** Leases whose actions are over: their clusters must be told. */
   endings: boolean;
+  /** Clusters, or classes of actions, that are new or changed: who may take what must be decided anew. */
+  routes: boolean;
 }
 
-export const noHint: QueueHint = { work: false, retries: false, endings: false };
-export const fullHint: QueueHint = { work: true, retries: true, endings: true };
+export const noHint: QueueHint = { work: false, retries: false, endings: false, routes: false };
+export const fullHint: QueueHint = { work: true, retries: true, endings: true, routes: true };
 
 export interface Notification {
   replica: string;
@@ -27,7 +29,8 @@ const MAX_PAYLOAD = 7900;
 
 /** As many payloads as needed; each one can be read alone. */
 export function encodePayloads({ replica, hint, changed, reported }: Notification): string[] {
-  const head = `${replica}|${hint.work ? "w" : ""}${hint.retries ? "r" : ""}${hint.endings ? "e" : ""}`;
+  const letters = `${hint.work ? "w" : ""}${hint.retries ? "r" : ""}${hint.endings ? "e" : ""}${hint.routes ? "c" : ""}`;
+  const head = `${replica}|${letters}`;
   const payloads: string[] = [];
   let payload = head;
   const add = (keys: readonly ActionKey[], mark: string) => {
@@ -60,6 +63,7 @@ export function decodePayload(payload: string): Notification {
     const keys = mark === ":" ? changed : reported;
     for (const name of names.split(",")) keys.push({ runId: BigInt(run), name: decodeURIComponent(name) });
   }
-  const hint = { work: letters.includes("w"), retries: letters.includes("r"), endings: letters.includes("e") };
+  const has = (letter: string) => letters.includes(letter);
+  const hint = { work: has("w"), retries: has("r"), endings: has("e"), routes: has("c") };
   return { replica, hint, changed, reported };
 }

@@ -81,7 +81,7 @@ export function changeBus({ database, onError, onCommit, horizonMs = 30_000 }: B
         );
       }
     }
-    if (hint.work || hint.retries || hint.endings) queue.tell("queue", hint);
+    if (hint.work || hint.retries || hint.endings || hint.routes) queue.tell("queue", hint);
   }
 
   function tellRoots(changes: readonly ActionChange[]): void {

@@ -16,7 +16,7 @@ import {
   setDue,
 } from "../queue-service/store.ts";
 import { withCommit } from "../with-commit.ts";
-import type { QueueHint } from "./bus.ts";
+import { noHint, type QueueHint } from "./bus.ts";
 import { decide, type Working } from "./decide.ts";
 import { settleCache } from "./settle-cache.ts";
 import type { Intent, IntentResult } from "./state-writer.ts";
@@ -177,6 +177,7 @@ async function apply(
   const held = [...work.values()].flatMap(({ item }) => item ?? []).concat(lockedBelow);
   const passedBy = held.some(({ state }) => state === ItemState.pending);
   const hint = {
+    ...noHint,
     work: freed || slotsMoved || requeue.length > 0 || passedBy,
     retries: requeue.some(({ delayMs }) => delayMs > 0),
     endings: ending.length > 0 || below.length > 0,

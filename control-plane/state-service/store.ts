@@ -202,6 +202,16 @@ export async function readEvents(sql: Sql, key: ActionKey): Promise<{ report: Ui
   return rows;
 }
 
+/** The cluster that last reported of an action. */
+export async function lastCluster(sql: Sql, key: ActionKey): Promise<string | undefined> {
+  const { rows } = await sql.query<{ cluster: string }>({
+    name: "last-cluster",
+    text: `select cluster from action_events where run_id = $1 and name = $2 order by id desc limit 1`,
+    values: [key.runId, key.name],
+  });
+  return rows[0]?.cluster;
+}
+
 /** One page of a parent's children in order of name. */
 export async function readChildren(
   sql: Sql,

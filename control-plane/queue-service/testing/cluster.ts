@@ -8,6 +8,7 @@ import {
 import {
   type AbortOrder,
   AttemptReportSchema,
+  type CapacitySchema,
   ConnectRequestSchema,
   type LeasedAction,
   ReportRequestSchema,
@@ -21,6 +22,10 @@ export interface ClusterOptions {
   slots?: number;
   taskTypes?: string[];
   labels?: Record<string, string>;
+  queues?: string[];
+  uid?: string;
+  executor?: string;
+  capacity?: Omit<MessageInitShape<typeof CapacitySchema>, "$typeName">;
 }
 
 export type Lease = Pick<LeasedAction, "ref" | "epoch" | "attempt">;
@@ -40,6 +45,8 @@ export interface TestCluster {
   succeed(lease: Lease, outputUri?: string): Promise<Verdict>;
   fail(lease: Lease, error?: Failure): Promise<Verdict>;
   release(lease: Lease): Promise<Verdict>;
+  /** Settles when the connection ends: with why, when it did not leave by itself. */
+  readonly ended: Promise<unknown>;
   /** Leaves without a word, as an executor that is killed. */
   close(): Promise<void>;
 }
@@ -61,13 +68,15 @@ export function failure({ kind = "user", message = "it broke", recoverable = tru
 }
 
 export async function connectCluster(link: ClusterLink, options: ClusterOptions): Promise<TestCluster> {
-  const { name = "embedded", slots = 100, taskTypes = ["*"], labels = {} } = options;
+  const { name = "embedded", slots = 100, taskTypes = ["*"], labels = {}, queues = [], capacity = {} } = options;
   const left = new AbortController();
   const leases: LeasedAction[] = [];
   const orders: AbortOrder[] = [];
   const synced = Promise.withResolvers<void>();
   let waiting: (() => void)[] = [];
-  const request = create(ConnectRequestSchema, { cluster: name, executor: "test", taskTypes, labels, slots });
+  const { executor = "test", uid: clusterUid = "" } = options;
+  const facts = { taskTypes, labels, slots, queues, capacity };
+  const request = create(ConnectRequestSchema, { cluster: name, executor, clusterUid, ...facts });
 
   const reading = (async () => {
     for await (const message of link.connect(request, left.signal)) {
@@ -121,6 +130,10 @@ export async function connectCluster(link: ClusterLink, options: ClusterOptions)
     fail: (lease, error) =>
       report(lease, [ActionPhase.RUNNING, ActionPhase.FAILED], { error: failure(error), released: true }),
     release: (lease) => report(lease, [], { released: true }),
+    ended: reading.then(
+      () => undefined,
+      (error: unknown) => error,
+    ),
     async close() {
       left.abort();
       await reading.catch(() => {});

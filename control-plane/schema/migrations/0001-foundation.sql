@@ -126,11 +126,10 @@ create table queue_items (
   run_id bigint not null,
   name text not null,
   parent text,
-  task_type text not null,
   -- How many of its cluster's slots the action takes while it works (0: core-sleep and the like).
   slots smallint not null,
-  -- Device that the task asks for ('' for none); only clusters that have it take the action.
-  accelerator text not null default '',
+  -- What the action asks of a cluster (route_classes); 0 for what needs none.
+  route_class bigint not null,
   -- 0 pending, 1 leased, 2 ending (aborted or over, its cluster still cleans up), 3 held by the control plane (condition), 4 waits for a cache entry
   state smallint not null default 0,
   attempt integer not null default 1,
@@ -143,11 +142,37 @@ create table queue_items (
   leased_at timestamptz,
   primary key (run_id, name)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
-create index queue_items_pending on queue_items (slots, id) where state = 0;
+create index queue_items_pending on queue_items (route_class, slots, id) where state = 0;
 create index queue_items_cluster on queue_items (cluster) where state in (1, 2);
 create index queue_items_parent on queue_items (parent, run_id);
 create index queue_items_due on queue_items (due_at) where due_at is not null;
 create index queue_items_cache on queue_items (cache_key) where cache_key is not null;
+
+-- What actions ask of a cluster; actions that ask the same share a row. The id is a digest of the requirements.
+create table route_classes (
+  id bigint primary key,
+  requirements jsonb not null          -- core/routing.ts: Requirements
+);
+
+-- Places that run actions. Leases belong to them and outlive their executors.
+create table clusters (
+  name text primary key,
+  uid text not null default '',        -- tells two clusters apart that were given one name
+  kind text not null default '',
+  version text not null default '',
+  executor text not null default '',   -- who holds the session
+  session bigint not null default 0,   -- grows with every executor that takes over; only the current one leases
+  labels jsonb not null default '{}',
+  task_types text[] not null default '{}',
+  queues text[] not null default '{}',
+  capacity jsonb not null default '{}',
+  slots integer not null default 0,
+  registered_at timestamptz not null default clock_timestamp(),
+  last_heartbeat_at timestamptz not null default clock_timestamp(),
+  lost_at timestamptz,                 -- its leases are given up
+  drained_at timestamptz,              -- it is given no new ones
+  drain_reason text not null default ''
+) with (fillfactor = 50);
 
 -- cache-service
 create table cache_entries (
