@@ -44,11 +44,13 @@ const spec: Every<TaskActionSpec> = {
   attempt: 1,
   taskTemplateRef: { uri: "s3://b/template", size: 70_000, sha256: "0".repeat(64) },
   rawDataPrefix: "s3://b/raw",
+  serviceAccount: "sa",
   runLabels: { team: "x" },
   runAnnotations: { note: "y" },
   runStartTime: at,
   enqueuedAt: at,
   startedAt: at,
+  leaseRest: bytes("rest"),
 };
 const error = { code: "OOMKilled", kind: "user", message: "too much", recoverable: true, uri: "s3://b/error.pb" };
 const status: Every<TaskActionStatus> = {
@@ -165,6 +167,11 @@ test("what is wrong is refused, with the field", needsCluster("api"), async (t) 
   await refused(/names another attempt/, { ...made, spec: { ...task, runName: "other" } }, (object) =>
     actions.replace(object),
   );
+  for (const other of [{ cluster: "other" }, { runKey: 8 }]) {
+    await refused(/names another attempt/, { ...made, spec: { ...task, ...other } }, (object) =>
+      actions.replace(object),
+    );
+  }
   await actions.replace({ ...made, spec: { ...task, leaseEpoch: 2 } });
 });
 

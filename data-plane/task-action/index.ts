@@ -1,4 +1,9 @@
-/** The TaskAction object as it is stored in a cluster. */
+/** TaskAction objects: the action store of a Kubernetes cluster, and what is in it. */
+export {
+  type KubernetesActionStore,
+  type KubernetesActionStoreOptions,
+  kubernetesActionStore,
+} from "./kubernetes-action-store.ts";
 export {
   maxInlineTemplateBytes,
   type TaskAction,
@@ -7,6 +12,7 @@ export {
   type TaskActionSpec,
   type TaskActionStatus,
   taskActionApiVersion,
+  taskActionFinalizer,
   taskActionKind,
   taskActionResource,
 } from "./task-action.ts";

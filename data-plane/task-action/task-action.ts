@@ -14,6 +14,8 @@ export const taskActionApiVersion = "flyte.org/v1";
 export const taskActionKind = "TaskAction";
 /** Larger templates are referenced. */
 export const maxInlineTemplateBytes = 64 << 10;
+/** Holds an object until the plugin has ended its work. */
+export const taskActionFinalizer = "flyte.org/plugin-finalizer";
 
 export interface TaskAction extends KubeObject {
   spec: TaskActionSpec;
@@ -48,11 +50,14 @@ export interface TaskActionSpec {
   attempt: number;
   taskTemplateRef?: { uri: string; size: number; sha256: string };
   rawDataPrefix?: string;
+  serviceAccount?: string;
   runLabels?: Record<string, string>;
   runAnnotations?: Record<string, string>;
   runStartTime?: string;
   enqueuedAt?: string;
   startedAt?: string;
+  /** flytets.cluster.v1.LeasedAction: what the lease says and no field above can hold. */
+  leaseRest?: string;
 }
 
 export interface TaskActionError {
