@@ -18,7 +18,7 @@ import {
 import { invalidArgument, notFound, toTimestamp } from "@flyte-ts/core";
 import { type LogLine as LoggedLine, LogNotFoundError, type LogStore } from "@flyte-ts/data-plane/logs";
 import { attemptOf } from "./attempts.ts";
-import type { ActionDirectory } from "./directory.ts";
+import type { ActionDirectory, ActionRecord } from "./directory.ts";
 import type { DataProxyLimits } from "./limits.ts";
 
 export interface TailLogsDeps {
@@ -38,14 +38,15 @@ export async function* tailLogs(
   if (!actionId) throw invalidArgument("action_id is not set; name the action whose logs you want");
   const action = await directory.action(actionId);
   const attempt = attemptOf(action, asked, actionId.name);
-  const ended = action.terminal || attempt < action.attempts;
+  const isOver = ({ terminal, attempts }: ActionRecord) => terminal || attempt < attempts;
+  const over = async () => isOver(await directory.action(actionId));
   try {
-    for await (const { lines } of logs.tail({ attemptUri: action.attemptUri(attempt), signal })) {
+    for await (const { lines } of logs.tail({ attemptUri: action.attemptUri(attempt), signal, over })) {
       for (const batch of batches(lines, limits.logLinesPerMessage)) yield { logs: [{ lines: batch.map(toLogLine) }] };
     }
   } catch (error) {
     if (!(error instanceof LogNotFoundError)) throw error;
-    if (!ended) throw notFound(error.message, { cause: error });
+    if (!isOver(action)) throw notFound(error.message, { cause: error });
   }
 }
 
@@ -64,6 +65,7 @@ function* batches(lines: readonly LoggedLine[], most: number): Iterable<LoggedLi
   if (batch.length > 0) yield batch;
 }
 
-function toLogLine({ message, timestamp }: LoggedLine): LogLine {
-  return create(LogLineSchema, { message, timestamp: toTimestamp(timestamp), originator: LogLineOriginator.USER });
+function toLogLine({ message, timestamp, system }: LoggedLine): LogLine {
+  const originator = system ? LogLineOriginator.SYSTEM : LogLineOriginator.USER;
+  return create(LogLineSchema, { message, timestamp: toTimestamp(timestamp), originator });
 }

@@ -12,6 +12,7 @@ export interface Piece {
 
 /** Longest piece, in bytes. */
 export const MAX_PIECE_BYTES = 64 * 1024;
+const MAX_FIRST_BYTES = 1024 * 1024;
 
 export interface LineCutter {
   push(chunk: Buffer): Piece[];
@@ -61,4 +62,25 @@ function characterBoundary(bytes: Buffer, limit: number): number {
     if (((bytes[cut] ?? 0) & 0xc0) !== 0x80) return cut;
   }
   return limit;
+}
+
+/** The first line of a body, without its newline, and what follows it. A body without any is taken for one line. */
+export async function firstLine(
+  body: AsyncIterable<Uint8Array>,
+  limit = MAX_FIRST_BYTES,
+): Promise<{ line: string; rest: AsyncGenerator<Uint8Array> }> {
+  const chunks = body[Symbol.asyncIterator]();
+  let held: Buffer = Buffer.alloc(0);
+  for (;;) {
+    const newline = held.indexOf(NEWLINE);
+    if (newline >= 0) return { line: held.toString("utf8", 0, newline), rest: rest(held.subarray(newline + 1)) };
+    const next = held.length > limit ? undefined : await chunks.next();
+    if (!next || next.done) return { line: held.toString("utf8"), rest: rest(Buffer.alloc(0)) };
+    held = Buffer.concat([held, next.value]);
+  }
+
+  async function* rest(first: Buffer): AsyncGenerator<Uint8Array> {
+    if (first.length > 0) yield first;
+    for (let next = await chunks.next(); !next.done; next = await chunks.next()) yield next.value;
+  }
 }

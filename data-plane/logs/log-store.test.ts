@@ -16,7 +16,9 @@ async function fixture(t: TestContext) {
   const objects = await openFileStore({ folder: join(folder, "objects"), root: "s3://flyte-data", sync: "none" });
   const state = { full: false, attempts: 0 };
   const objectStore = {
+    root: objects.root,
     stream: objects.stream,
+    list: objects.list,
     async put(...args: Parameters<typeof objects.put>): Promise<PutResult> {
       state.attempts += 1;
       if (state.full) throw new StoreFullError(args[0], folder);

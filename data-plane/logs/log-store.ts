@@ -2,19 +2,22 @@
  * Logs of attempts: followed live while they run, kept in the object store when they have ended, read the same way.
  *
  * Promise: a reader gets every line once, in order, from the first one, and its read ends when the attempt does, whether
- * it runs here, ended meanwhile, or ended long ago and its local files are gone. Trouble with the disk or the object
+ * it runs here or elsewhere, ended meanwhile, or ended long ago and its local files are gone. Trouble with the disk or the object
  * store is logged and retried, it never stops an attempt.
  */
 import type { Clock } from "@flyte-ts/core";
-import { ObjectNotFoundError, type ObjectStore } from "@flyte-ts/platform/object-store";
+import type { ObjectStore } from "@flyte-ts/platform/object-store";
 import { type Log, pause } from "../executor/index.ts";
 import { type LiveLog, liveLog } from "./live-log.ts";
-import { decodeLog, encodePiece, HEADER } from "./stored-log.ts";
+import { type ReadTimes, readLog } from "./log-reader.ts";
+import { encodePiece, HEADER, storedUri } from "./stored-log.ts";
 
 export interface LogLine {
   /** With its newline; without it when the line is a piece or not complete. */
   message: string;
   timestamp: Date;
+  /** Not the task's: a line of ours about the log. */
+  system?: boolean;
 }
 
 export interface LogBatch {
@@ -32,11 +35,20 @@ export class LogNotFoundError extends Error {
 }
 
 export interface LogStoreOptions {
-  objectStore: Pick<ObjectStore, "put" | "stream">;
+  objectStore: Pick<ObjectStore, "root" | "put" | "stream" | "list">;
   clock: Clock;
   log: Log;
   /** Most lines in one batch. */
   maxLines?: number;
+  /** Of logs that are written elsewhere. */
+  times?: Partial<ReadTimes>;
+}
+
+export interface TailRequest {
+  attemptUri: string;
+  signal?: AbortSignal;
+  /** Whether the attempt has ended. */
+  over?: () => Promise<boolean>;
 }
 
 export interface LogStore {
@@ -47,8 +59,11 @@ export interface LogStore {
    * is called once the local file is of no use any more.
    */
   finish(attemptUri: string, stored: () => void): Promise<void>;
-  /** All lines from the first on, live until the attempt ends. Throws {@link LogNotFoundError} before the first byte. */
-  tail(request: { attemptUri: string; signal?: AbortSignal }): AsyncGenerator<LogBatch>;
+  /**
+   * All lines from the first on, live until the attempt ends. Throws {@link LogNotFoundError} before the first byte.
+   * `over` is asked now and then, so that nobody waits for an executor that will not speak again.
+   */
+  tail(request: TailRequest): AsyncGenerator<LogBatch>;
   /** Keeps an eye on files that no watch covers and repeats failed uploads. */
   run(signal: AbortSignal): Promise<void>;
 }
@@ -131,7 +146,7 @@ export function logStore(options: LogStoreOptions): LogStore {
       if (one.size <= SMALL_BYTES) await store(attemptUri);
       poke?.();
     },
-    async *tail({ attemptUri, signal }) {
+    async *tail({ attemptUri, signal, over }) {
       const one = await live.get(attemptUri);
       // Gone from the map means closed; a reader that has begun keeps the file open.
       if (one && live.has(attemptUri)) {
@@ -139,17 +154,9 @@ export function logStore(options: LogStoreOptions): LogStore {
         for await (const lines of one.read(maxLines, signal)) if (lines.length > 0) yield { lines };
         return;
       }
-      const stored = await objectStore.stream(storedUri(attemptUri)).catch((error: unknown) => {
-        throw error instanceof ObjectNotFoundError ? new LogNotFoundError(attemptUri) : error;
-      });
-      try {
-        for await (const lines of decodeLog(stored.body, maxLines)) {
-          if (signal?.aborted) return;
-          yield { lines };
-        }
-      } finally {
-        await stored.close();
-      }
+      const way = { attemptUri, objectStore, maxLines, over, times: options.times };
+      const stop = signal ?? new AbortController().signal;
+      for await (const lines of readLog({ ...way, signal: stop })) yield { lines };
     },
     async run(signal) {
       signal.addEventListener("abort", () => poke?.(), { once: true });
@@ -162,11 +169,6 @@ export function logStore(options: LogStoreOptions): LogStore {
       for (const opening of live.values()) await opening.then((one) => one.close()).catch(() => {});
     },
   };
-}
-
-/** Where the log of an attempt is kept once it has ended. */
-export function storedUri(attemptUri: string): string {
-  return `${attemptUri}/_flyte_log`;
 }
 
 async function* encoded(log: LiveLog): AsyncGenerator<Uint8Array> {

@@ -92,8 +92,9 @@ export function podPlugin(options: PodOptions): Plugin {
         enter({ phase: "initializing", at });
       } else if (seen.kind === "running") {
         if (!context.startedAt) enter({ phase: "running", at: momentOf(seen.startedAt, context.now, note.toldAt) });
-        await follow(context, pod);
       }
+      // Init containers write before the task runs.
+      await follow(context, pod);
     }
     const step = await told(context, pod, next, note, transitions);
     return { ...step, after: Math.min(after, step.after ?? after) };
@@ -114,6 +115,7 @@ export function podPlugin(options: PodOptions): Plugin {
     const at = momentOf(seen.at, context.now, floor);
     transitions.push((await resultOf(context, at, seen.exitedZero)) ?? { ...seen.end, at });
     const quiet = isQuiet(pod);
+    await follow(context, pod);
     if (quiet) await finishLog(context, note.pod as ExistingPod);
     const step = await told(context, pod, { ...note, ended: true }, note, transitions);
     if (logs) step.details = { ...step.details, logsAvailable: true };
@@ -178,9 +180,11 @@ export function podPlugin(options: PodOptions): Plugin {
       return { released: true };
     }
     wakes.set(addressText(address), context.wake);
-    if (!gone && isQuiet(pod)) {
+    await follow(context, pod);
+    if (isQuiet(pod)) {
+      // While there is something to read.
       await finishLog(context, address);
-      return { released: true };
+      if (!gone) return { released: true };
     }
     const lostIn = lostAfter(pod, { graces: config.graces, now: context.now });
     if (lostIn === undefined) {
@@ -204,6 +208,7 @@ export function podPlugin(options: PodOptions): Plugin {
     try {
       await logs?.finish(context.places.attemptUri, address);
     } catch (error) {
+      if (isAway(error)) throw error;
       log.warn({ attempt: context.key, err: error }, "the log of a pod cannot be stored");
     }
   }
@@ -213,7 +218,7 @@ export function podPlugin(options: PodOptions): Plugin {
     try {
       return await step();
     } catch (error) {
-      if (!isPassing(error) && !(error instanceof StoreUnavailableError)) throw error;
+      if (!isAway(error)) throw error;
       log.warn({ attempt: context.key, err: error }, "a pod cannot be looked after yet");
       return { after: AWAY_MS };
     }
@@ -259,8 +264,15 @@ export function podPlugin(options: PodOptions): Plugin {
         await pods.delete({ namespace, name, secret: true, graceSeconds: config.terminationGraceSeconds });
       }
     },
-    run: (signal) => pods.run((address) => wakes.get(addressText(address))?.(), signal),
+    async run(signal) {
+      const changed = (address: PodAddress) => wakes.get(addressText(address))?.();
+      await Promise.all([pods.run(changed, signal), logs?.run?.(signal)]);
+    },
   };
+}
+
+function isAway(error: unknown): boolean {
+  return isPassing(error) || error instanceof StoreUnavailableError;
 }
 
 function addressText({ namespace, name }: PodAddress): string {

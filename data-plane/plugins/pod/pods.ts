@@ -35,8 +35,13 @@ export interface Pods {
 
 /** Takes the logs of pods: followed while they run, stored when they have ended. */
 export interface PodLogs {
-  /** Harmless when it is followed already. */
-  follow(attemptUri: string, pod: Pod): Promise<void>;
-  /** Nothing of the pod runs any more. What is known of its log is stored when this resolves. */
+  /** Called whenever a pod may have changed. `label` tells apart the pods of an attempt that has several. */
+  follow(attemptUri: string, pod: Pod, label?: string): Promise<void>;
+  /**
+   * Nothing of the attempt's pods runs any more; those that are there were followed as they are now. What is known of its
+   * log is stored when this resolves. What it throws while the cluster or the object store is away says: call again.
+   */
   finish(attemptUri: string, address: PodAddress): Promise<void>;
+  /** Until the signal aborts; logs that go on are then taken up by another life. */
+  run?(signal: AbortSignal): Promise<void>;
 }
