@@ -21,6 +21,7 @@ import type { Container, EnvVar, Passed, Pod, PodSpec, PodTemplateSpec, SecretOb
 import { needsOf, placed } from "./placement.ts";
 import { acceleratorResource, completed, within } from "./resources.ts";
 import { type SecretParts, secretParts, secretsOf } from "./secrets.ts";
+import { forCompany, isCopilot, staged } from "./staged.ts";
 
 export interface BuildParts {
   key: string;
@@ -71,16 +72,16 @@ export function commandTexts(template: TaskTemplate | undefined): string[] {
 export function buildPod(parts: BuildParts): PodObjects {
   const { lease, template, config, namespace } = parts;
   if (!lease.ref) throw new BadSpecError("the lease names no action");
-  if (dataConfig(template)) {
-    throw new BadSpecError(
-      "the task takes its inputs and outputs as files, which pods of this cluster cannot be given: send it to a cluster that can",
-    );
-  }
   const name = podName(lease.ref, lease.attempt);
   const given = taskPod(template, name, config);
-  const task = parts.shape ? parts.shape(given) : given;
   const secrets = secretParts(name, secretsOf(template), parts.secretValues, parts.serverSecrets);
-  const based = onTemplate(templateOf(parts), task.spec, task.primary, task.spec.initContainers?.[0]?.name);
+  const task = parts.shape ? parts.shape(single(given, parts)) : withData(given, parts, secrets);
+  const based = onTemplate(
+    forCompany(templateOf(parts), task),
+    task.spec,
+    task.primary,
+    task.spec.initContainers?.[0]?.name,
+  );
   const containers = based.containers.map((one) =>
     one.name === task.primary ? primaryContainer(one, parts, task, secrets) : otherContainer(one, parts, task),
   );
@@ -111,6 +112,23 @@ export function buildPod(parts: BuildParts): PodObjects {
     data: secrets.data,
   };
   return { pod, secret };
+}
+
+/** Its files come and go with company in its pod. */
+function withData(task: TaskPod, parts: BuildParts, secrets: SecretParts): TaskPod {
+  const { template, places, config } = parts;
+  const data = dataConfig(template);
+  if (!data) return task;
+  const open = Object.entries(parts.server).map(([name, value]) => ({ name, value: literal(value) }));
+  return staged(task, { template, data, places, config, env: [...open, ...secrets.serverEnv] });
+}
+
+/** Objects that make several pods of one have no place for company. */
+function single(task: TaskPod, { template }: BuildParts): TaskPod {
+  if (!dataConfig(template)) return task;
+  throw new BadSpecError(
+    `the task takes its inputs and outputs as files, which tasks of the type "${template?.type}" cannot: use a task of one container`,
+  );
 }
 
 function templateOf({ template, config, podTemplate }: BuildParts): PodTemplateSpec {
@@ -157,6 +175,7 @@ function primaryContainer(container: Container, parts: BuildParts, task: TaskPod
 
 /** A sidecar of the task's own pod, or of the template: as it was written, with its placeholders filled. */
 function otherContainer(container: Container, parts: BuildParts, task: TaskPod): Container {
+  if (isCopilot(container)) return ours(container, parts.config);
   within(container.resources, parts.config);
   if (!task.native) return common(container, parts.config);
   const values = templateValues(parts.lease, parts.places, parts.namespace);
@@ -181,6 +200,11 @@ function common(container: Container, config: PodConfig): Container {
     terminationMessagePolicy: "FallbackToLogsOnError",
     ...container,
   };
+}
+
+/** Our own containers: the object store's keys may come from the cluster's own Secrets. */
+function ours(container: Container, config: PodConfig): Container {
+  return { ...common(container, config), ...envFrom(container, config) };
 }
 
 function envFrom(container: Container, config: PodConfig): Pick<Container, "envFrom"> {
@@ -260,7 +284,9 @@ function podSpec(spec: PodSpec, parts: BuildParts, secrets: SecretParts): PodSpe
       enableServiceLinks: false,
       terminationGracePeriodSeconds: config.terminationGraceSeconds,
       ...spec,
-      ...(initContainers ? { initContainers: initContainers.map((one) => common(one, config)) } : {}),
+      ...(initContainers
+        ? { initContainers: initContainers.map((one) => (isCopilot(one) ? ours : common)(one, config)) }
+        : {}),
       ...(volumes.length > 0 ? { volumes } : {}),
       ...(pullSecrets.length > 0 ? { imagePullSecrets: unique(pullSecrets) } : {}),
       ...(account ? { serviceAccountName: account } : {}),

@@ -96,6 +96,11 @@ export const podConfig = z.strictObject({
   imagePullPolicy: z.enum(["Always", "IfNotPresent", "Never"]).optional(),
   schedulerName: text.optional(),
   runtimeClassName: text.optional(),
+  copilotImage: text
+    .optional()
+    .describe("image of flyte-ts, for tasks that take inputs and outputs as files; they are refused if absent"),
+  copilotResources: amounts.default({ cpu: "200m", memory: "384Mi" }).describe("for each of its two containers"),
+  copilotPatienceSeconds: z.int().min(0).max(86_400).default(600).describe("how long it bears an object store away"),
   podTemplate: text.optional().describe("the PodTemplate for tasks that name none"),
   logLinks: z.array(logLink).default([]),
   graces: graces.prefault({}),

@@ -61,6 +61,11 @@ export function kubernetesPods({ client, cluster, namespaces, log }: KubernetesP
       const { namespace = client.namespace, name } = pod.metadata;
       return pods.get(name, { namespace });
     },
+    async annotate({ namespace, name, uid }, annotations) {
+      const patch = pods.patch(name, { metadata: { uid, annotations } }, { namespace });
+      // Of another uid: Conflict.
+      await unless("Conflict", unless("NotFound", patch));
+    },
     async delete({ namespace, name, graceSeconds, secret }: Removal) {
       await unless("NotFound", pods.delete(name, { namespace, gracePeriodSeconds: graceSeconds }));
       if (secret) await unless("NotFound", secrets.delete(name, { namespace }));

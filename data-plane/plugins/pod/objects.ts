@@ -62,6 +62,7 @@ export interface Volume {
   name: string;
   emptyDir?: { medium?: "Memory"; sizeLimit?: string };
   secret?: { secretName: string; items?: { key: string; path: string }[]; defaultMode?: number };
+  downwardAPI?: { items: { path: string; fieldRef: Passed }[] };
 }
 
 export interface PodSpec {

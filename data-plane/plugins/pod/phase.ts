@@ -7,7 +7,17 @@
 import type { AttemptError } from "../../executor/index.ts";
 import type { Graces } from "./config.ts";
 import type { ContainerStatus, Pod, PodCondition, PodStatus } from "./objects.ts";
-import { type End, endOfContainer, endOfPod, failedInit, interrupted } from "./pod-end.ts";
+import {
+  companyLost,
+  type End,
+  endOfContainer,
+  endOfPod,
+  endOfUpload,
+  failedInit,
+  interrupted,
+  type Terminated,
+} from "./pod-end.ts";
+import { UPLOAD } from "./staged.ts";
 import { dateOf } from "./times.ts";
 import { type Trouble, troubleOf } from "./waiting.ts";
 
@@ -31,6 +41,8 @@ export type Seen =
   | { kind: "pending"; waiting?: { reason: string; message: string }; after?: number }
   | { kind: "starting"; trouble?: Remembered; after?: number }
   | { kind: "running"; startedAt: Date | undefined; trouble?: Remembered; after?: number }
+  /** The task's container has ended, and the one that takes its outputs has not. */
+  | { kind: "handingOver"; startedAt: Date | undefined; exitCode: number; trouble?: Remembered; after?: number }
   /** It never ran and never will. */
   | { kind: "failed"; error: AttemptError }
   /** The task's process is over; what it wrote has the first word. */
@@ -39,7 +51,7 @@ export type Seen =
 export function observe(pod: Pod, look: Look): Seen {
   const status = pod.status ?? {};
   const own = status.containerStatuses?.find(({ name }) => name === look.primary);
-  if (own?.state?.terminated) return { kind: "ended", ...endOfContainer(pod, own.state.terminated) };
+  if (own?.state?.terminated) return handOver(pod, own.state.terminated, look);
   if (status.phase === "Failed" || status.phase === "Succeeded") return { kind: "ended", ...endOfPod(pod) };
 
   const lost = lostAfter(pod, look);
@@ -49,6 +61,8 @@ export function observe(pod: Pod, look: Look): Seen {
       ...interrupted(pod, "NodeLost", "its node does not answer, and nobody knows what runs there"),
     };
   }
+  if (uploaderOf(pod)?.state?.terminated && !pod.metadata.deletionTimestamp)
+    return { kind: "ended", ...companyLost(pod) };
   const after = earliest(lost);
   // With no word about containers yet, the pod's own is the best there is.
   if (own?.state?.running || (status.phase === "Running" && !own)) {
@@ -62,6 +76,40 @@ export function observe(pod: Pod, look: Look): Seen {
   const seen = waiting(pod, look);
   if (lost === undefined || seen.kind === "failed" || seen.kind === "ended") return seen;
   return { ...seen, ...earliest(lost, seen.after) };
+}
+
+/** What a task that knows nothing of Flyte left is judged when it is stored. */
+function handOver(pod: Pod, ended: Terminated, look: Look): Seen {
+  const end = endOfContainer(pod, ended);
+  const uploader = uploaderOf(pod);
+  const over = pod.status?.phase === "Failed" || pod.status?.phase === "Succeeded";
+  if (!end.byItself || !hasUploader(pod)) return { kind: "ended", ...end };
+  if (over || uploader?.state?.terminated) return { kind: "ended", ...endOfUpload(end, uploader?.state?.terminated) };
+
+  const { startedAt } = end;
+  const lost = lostAfter(pod, look);
+  if (lost !== undefined && lost <= 0) {
+    return {
+      kind: "ended",
+      ...interrupted(pod, "NodeLost", "its node does not answer, and its outputs are not stored"),
+    };
+  }
+  const exitCode = end.exitedZero ? 0 : ended.exitCode || 1;
+  const waits = uploader?.state?.waiting;
+  const trouble = waits && troubleOf({ container: UPLOAD, image: uploader?.image ?? "", ...waits });
+  const seen = trouble ? tolerated(trouble, look) : undefined;
+  if (seen?.kind === "failed") return { kind: "ended", ...end, end: { phase: "failed", error: seen.error } };
+  const remembered = seen?.kind === "starting" && seen.trouble ? { trouble: seen.trouble } : {};
+  const after = seen?.kind === "starting" ? seen.after : undefined;
+  return { kind: "handingOver", startedAt, exitCode, ...remembered, ...earliest(lost, after) };
+}
+
+function hasUploader(pod: Pod): boolean {
+  return pod.spec.containers.some(({ name }) => name === UPLOAD);
+}
+
+function uploaderOf(pod: Pod): ContainerStatus | undefined {
+  return hasUploader(pod) ? pod.status?.containerStatuses?.find(({ name }) => name === UPLOAD) : undefined;
 }
 
 /** Nothing of the pod runs, or will. */

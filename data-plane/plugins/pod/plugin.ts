@@ -21,6 +21,7 @@ import { isQuiet, lostAfter, observe, type Seen } from "./phase.ts";
 import { vanished } from "./pod-end.ts";
 import type { PodAddress } from "./pods.ts";
 import { isPassing } from "./refusal.ts";
+import { EXIT_CODE } from "./staged.ts";
 import { momentOf } from "./times.ts";
 
 /** Events follow each other closely: those that come without a phase are told together. */
@@ -90,7 +91,8 @@ export function podPlugin(options: PodOptions): Plugin {
       } else if (seen.kind === "starting" && note.told !== "initializing") {
         next.told = "initializing";
         enter({ phase: "initializing", at });
-      } else if (seen.kind === "running") {
+      } else if (seen.kind === "running" || seen.kind === "handingOver") {
+        if (seen.kind === "handingOver") await handOver(pod, seen.exitCode);
         if (!context.startedAt) enter({ phase: "running", at: momentOf(seen.startedAt, context.now, note.toldAt) });
       }
       // Init containers write before the task runs.
@@ -98,6 +100,13 @@ export function podPlugin(options: PodOptions): Plugin {
     }
     const step = await told(context, pod, next, note, transitions);
     return { ...step, after: Math.min(after, step.after ?? after) };
+  }
+
+  /** What takes the outputs waits for this word; see staged.ts. */
+  async function handOver(pod: Pod, exitCode: number): Promise<void> {
+    const { namespace = "", name, uid = "", annotations } = pod.metadata;
+    if (annotations?.[EXIT_CODE] === String(exitCode)) return;
+    await pods.annotate({ namespace, name, uid }, { [EXIT_CODE]: String(exitCode) });
   }
 
   async function finish(

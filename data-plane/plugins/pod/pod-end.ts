@@ -7,29 +7,33 @@
 import type { AttemptError } from "../../executor/index.ts";
 import { exitError, withLog } from "../../task-code/index.ts";
 import type { ContainerState, Pod, PodStatus } from "./objects.ts";
+import { DOWNLOAD, UPLOAD } from "./staged.ts";
 import { dateOf } from "./times.ts";
 
 export interface End {
   startedAt: Date | undefined;
   /** Undefined when nobody noted it. */
   at: Date | undefined;
+  /** Nothing from outside made it end. */
+  byItself: boolean;
   /** It ended by itself, with exit code 0. */
   exitedZero: boolean;
   /** What it is when it left neither results nor success behind. */
   end: { phase: "failed" | "timedOut"; error: AttemptError };
 }
 
-type Terminated = NonNullable<ContainerState["terminated"]>;
+export type Terminated = NonNullable<ContainerState["terminated"]>;
 
 /** The task's container has ended. */
 export function endOfContainer(pod: Pod, ended: Terminated): End {
   const startedAt = dateOf(ended.startedAt);
   const at = dateOf(ended.finishedAt);
   const forced = forcedEnd(pod, ended);
-  if (forced) return { startedAt, at, exitedZero: false, end: forced };
+  if (forced) return { startedAt, at, byItself: false, exitedZero: false, end: forced };
   return {
     startedAt,
     at,
+    byItself: true,
     exitedZero: ended.exitCode === 0 && ended.reason !== "OOMKilled",
     end: failed(containerError(ended, "the task's container")),
   };
@@ -38,7 +42,7 @@ export function endOfContainer(pod: Pod, ended: Terminated): End {
 /** The pod is over, and nothing is known of the task's container. */
 export function endOfPod(pod: Pod): End {
   const status = pod.status ?? {};
-  const nothing = { startedAt: undefined, at: undefined };
+  const nothing = { startedAt: undefined, at: undefined, byItself: false };
   const forced = forcedEnd(pod, undefined);
   if (forced) return { ...nothing, exitedZero: false, end: forced };
   const init = failedInit(pod);
@@ -63,8 +67,8 @@ export function failedInit(pod: Pod): End | undefined {
     const ended = state?.terminated;
     if (!ended || (ended.exitCode === 0 && ended.reason !== "OOMKilled") || sidecars.has(name)) continue;
     const forced = forcedEnd(pod, ended);
-    const end = forced ?? failed(containerError(ended, `the init container "${name}"`));
-    return { startedAt: undefined, at: dateOf(ended.finishedAt), exitedZero: false, end };
+    const end = forced ?? failed(initError(name, ended));
+    return { startedAt: undefined, at: dateOf(ended.finishedAt), byItself: false, exitedZero: false, end };
   }
   return undefined;
 }
@@ -75,6 +79,7 @@ export function interrupted(pod: Pod, reason: string, message: string): End {
   return {
     startedAt: undefined,
     at: undefined,
+    byItself: false,
     exitedZero: false,
     end: failed(system("Interrupted", `the pod${node} was interrupted: ${reason}: ${message}`)),
   };
@@ -170,6 +175,43 @@ function containerError(ended: Terminated, what: string): AttemptError {
     what,
     memory: "it needed more memory than its limit: ask for more",
   });
+}
+
+/** Our own container tells the user's mistakes in error.pb; everything else is not theirs. */
+function initError(name: string, ended: Terminated): AttemptError {
+  if (name !== DOWNLOAD) return containerError(ended, `the init container "${name}"`);
+  const message = "the task's inputs could not be brought";
+  return system("InputDownloadFailed", ourTrouble(message, ended));
+}
+
+/** The task's end once its outputs were taken, or were not. Undefined: nobody knows what became of them. */
+export function endOfUpload(task: End, upload: Terminated | undefined): End {
+  const [own, then] = [task.at?.getTime(), dateOf(upload?.finishedAt)?.getTime()];
+  const at = then === undefined ? task.at : new Date(Math.max(own ?? then, then));
+  if (!task.exitedZero || upload?.exitCode === 0) return { ...task, at };
+  const message = "the task ended with exit code 0, but its outputs could not be stored";
+  return { ...task, at, end: failed(system("OutputUploadFailed", ourTrouble(message, upload))) };
+}
+
+/** What would take the task's outputs has ended before the task. */
+export function companyLost(pod: Pod): End {
+  const upload = pod.status?.containerStatuses?.find(({ name }) => name === UPLOAD)?.state?.terminated;
+  const message = "the container that would store the task's outputs ended before the task";
+  return {
+    startedAt: undefined,
+    at: dateOf(upload?.finishedAt),
+    byItself: false,
+    exitedZero: false,
+    end: failed(system("OutputUploadFailed", ourTrouble(message, upload))),
+  };
+}
+
+function ourTrouble(message: string, ended: Terminated | undefined): string {
+  if (!ended) return message;
+  if (ended.reason === "OOMKilled") {
+    return `${message}: it needed more memory than its limit; raise pods.copilotResources of the cluster's executor`;
+  }
+  return withLog(`${message} (exit code ${ended.exitCode})`, ended.message?.trim() ?? "");
 }
 
 function failed(error: AttemptError): End["end"] {

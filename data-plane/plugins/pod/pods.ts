@@ -23,6 +23,8 @@ export interface Pods {
   get(address: PodAddress & { uid?: string }): Promise<Pod | undefined>;
   /** The Secret first, then the pod. One that exists already is left as it is, and a pod of this name returned. */
   create(objects: PodObjects): Promise<Pod>;
+  /** Adds to the pod of this `uid`; nothing when it is gone. */
+  annotate(address: PodAddress & { uid: string }, annotations: Readonly<Record<string, string>>): Promise<void>;
   /** What is gone already counts as deleted. */
   delete(removal: Removal): Promise<void>;
   /** What is known of a pod's events; cheap. */

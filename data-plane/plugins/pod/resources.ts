@@ -92,7 +92,8 @@ function check(requests: Quantities, limits: Quantities, maximum: Quantities): v
   }
 }
 
-function quantities(amounts: PodConfig["requests"]): Quantities {
+/** Amounts of the configuration in Kubernetes' words. */
+export function quantities(amounts: PodConfig["requests"]): Quantities {
   const { cpu, memory, ephemeralStorage } = amounts;
   const entries = { cpu, memory, "ephemeral-storage": ephemeralStorage };
   return Object.fromEntries(

@@ -34,6 +34,8 @@ export function refsOf(secrets: readonly Secret[]): SecretRef[] {
 
 export interface SecretParts {
   env: EnvVar[];
+  /** Of these the server's own. */
+  serverEnv: EnvVar[];
   volumes: Volume[];
   mounts: NonNullable<Container["volumeMounts"]>;
   /** Undefined when nothing is secret. */
@@ -50,11 +52,13 @@ export function secretParts(
   values: readonly (Uint8Array | undefined)[],
   environment: Readonly<Record<string, string>>,
 ): SecretParts {
-  const parts: SecretParts = { env: [], volumes: [], mounts: [], data: undefined };
+  const parts: SecretParts = { env: [], serverEnv: [], volumes: [], mounts: [], data: undefined };
   const data: Record<string, string> = {};
   const items: { key: string; path: string }[] = [];
-  const variable = (name: string, key: string) =>
-    parts.env.push({ name, valueFrom: { secretKeyRef: { name: objectName, key } } });
+  const variable = (name: string, key: string): EnvVar => ({
+    name,
+    valueFrom: { secretKeyRef: { name: objectName, key } },
+  });
 
   for (const [index, secret] of secrets.entries()) {
     const value = values[index];
@@ -68,13 +72,14 @@ export function secretParts(
       const small = path.slice(0, path.length - secret.key.length) + secret.key.toLowerCase();
       if (small !== path) items.push({ key, path: small });
       if (secret.envVar !== "") parts.env.push({ name: secret.envVar, value: `${FOLDER}/${path}` });
-    } else variable(secret.envVar || defaultVariable(secret), key);
+    } else parts.env.push(variable(secret.envVar || defaultVariable(secret), key));
   }
   for (const [index, [name, value]] of Object.entries(environment).entries()) {
     const key = `environment-${index}`;
     data[key] = Buffer.from(value).toString("base64");
-    variable(name, key);
+    parts.serverEnv.push(variable(name, key));
   }
+  parts.env.push(...parts.serverEnv);
   if (items.length > 0) {
     // 0444: the pod's user is not known here, and the folder is the pod's own.
     parts.volumes.push({ name: VOLUME, secret: { secretName: objectName, items, defaultMode: 0o444 } });

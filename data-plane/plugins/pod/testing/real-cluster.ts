@@ -6,18 +6,24 @@ import type { TestContext } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { ContainerSchema } from "@flyte-ts/contract/flyteidl2/core/tasks_pb.ts";
 import type { LeasedAction } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
-import { testCluster } from "@flyte-ts/platform/kubernetes/testing.ts";
-import { openFileStore } from "@flyte-ts/platform/object-store";
+import { type TestCluster, testCluster } from "@flyte-ts/platform/kubernetes/testing.ts";
+import { type FileStore, openFileStore } from "@flyte-ts/platform/object-store";
 import { executor, memoryActionStore } from "../../../executor/index.ts";
 import { silentLog } from "../../../executor/log.ts";
 import { keyOf, type LeaseParts, leaseOf } from "../../../executor/testing/leases.ts";
 import { scriptedControlPlane, type Told } from "../../../executor/testing/scripted-control-plane.ts";
-import { kubernetesPods, podConfig, podPlugin } from "../index.ts";
+import { kubernetesPods, type PodOptions, podConfig, podPlugin } from "../index.ts";
 
 /** In every node of the test cluster. */
 export const IMAGE = "localhost/busybox:1";
 
-export async function realCluster(t: TestContext) {
+export interface RealClusterOptions {
+  config?: object;
+  /** What else the plugin is made of, once the cluster and the store are there. */
+  parts?(place: { cluster: TestCluster; objectStore: FileStore }): Partial<PodOptions> | Promise<Partial<PodOptions>>;
+}
+
+export async function realCluster(t: TestContext, { config = {}, parts }: RealClusterOptions = {}) {
   const cluster = await testCluster(t, { mode: "node" });
   const { client, namespace } = cluster;
   const folder = await mkdtemp(join(tmpdir(), "flyte-ts-pod-"));
@@ -35,11 +41,13 @@ export async function realCluster(t: TestContext) {
       requests: { cpu: "10m", memory: "16Mi" },
       terminationGraceSeconds: 1,
       graces: { imagePullMs: 0, createContainerMs: 0, quotaRetryMs: 200 },
+      ...config,
     }),
     log: silentLog,
     namespace: () => namespace,
     podTemplate: async () => undefined,
     taskEnvironment: () => ({}),
+    ...(await parts?.({ cluster, objectStore })),
   });
   const done = executor({
     cluster: "east",
@@ -62,6 +70,7 @@ export async function realCluster(t: TestContext) {
 
   return {
     ...cluster,
+    objectStore,
     plane,
     run,
     shell(name: string, script: string, template: LeaseParts["template"] = {}, container: object = {}): LeasedAction {

@@ -88,6 +88,14 @@ export function scriptedPods(): ScriptedPods {
       pods.set(pod.metadata.name, stored);
       return stored;
     },
+    async annotate({ name, uid }, annotations) {
+      reach();
+      const pod = pods.get(name);
+      if (pod?.metadata.uid !== uid || !pod) return;
+      const metadata = { ...pod.metadata, annotations: { ...pod.metadata.annotations, ...annotations } };
+      pods.set(name, { ...pod, metadata });
+      tell(name);
+    },
     async delete(removal) {
       reach();
       scripted.removals.push(removal);
