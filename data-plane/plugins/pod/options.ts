@@ -3,10 +3,10 @@ import type { LeasedAction } from "@flyte-ts/contract/flytets/cluster/v1/cluster
 import type { OwnerReference } from "@flyte-ts/platform/kubernetes";
 import type { ObjectStore } from "@flyte-ts/platform/object-store";
 import type { AttemptContext, Log } from "../../executor/index.ts";
+import type { SecretValues } from "../../secrets/index.ts";
 import type { PodConfig } from "./config.ts";
 import type { PodTemplateSpec } from "./objects.ts";
 import type { PodLogs, Pods } from "./pods.ts";
-import type { SecretValues } from "./secrets.ts";
 
 export interface PodOptions {
   /** The executor's, as the control plane calls it. */

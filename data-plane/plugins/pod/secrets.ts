@@ -5,20 +5,9 @@
 
 import { type Secret, Secret_MountType } from "@flyte-ts/contract/flyteidl2/core/security_pb.ts";
 import type { TaskTemplate } from "@flyte-ts/contract/flyteidl2/core/tasks_pb.ts";
+import type { SecretRef } from "../../secrets/index.ts";
 import { BadSpecError } from "./bad-spec.ts";
 import type { Container, EnvVar, SecretObject, Volume } from "./objects.ts";
-
-export interface SecretRef {
-  group: string;
-  key: string;
-  version: string;
-}
-
-/** Where the values of tasks' secrets come from. */
-export interface SecretValues {
-  /** One value for each reference, in order; undefined where there is none. Throws when nobody can tell now. */
-  read(scope: { project: string; domain: string }, refs: readonly SecretRef[]): Promise<(Uint8Array | undefined)[]>;
-}
 
 /** The one folder that the SDK allows. */
 const FOLDER = "/etc/flyte/secrets";
