@@ -57,6 +57,20 @@ export function lives(store: NoteStore): Lives {
   };
 }
 
+/** All is well. */
+export function settle(life: Life): void {
+  life.failures = 0;
+  delete life.troubleSince;
+  delete life.toldTrouble;
+}
+
+/** Until the next try after one that led nowhere. */
+export function pauseAfter(life: Life, config: { awayFirstMs: number; awayMaxMs: number }): number {
+  const pause = Math.min(config.awayFirstMs * 2 ** life.failures, config.awayMaxMs);
+  life.failures += 1;
+  return pause;
+}
+
 export interface State {
   told: Underway | undefined;
   /** Of what the connector last said beside the phase. */

@@ -1,16 +1,19 @@
 /** Connectors that are away, at every moment: before they told their types, between create and answer, while a job runs. */
 import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import type { Readable } from "node:stream";
 import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { ExecutionError_ErrorKind } from "@flyte-ts/contract/flyteidl2/core/execution_pb.ts";
 import { memoryActionStore, type Plugin } from "../../executor/index.ts";
 import { keyOf } from "../../executor/testing/leases.ts";
 import { scriptedControlPlane } from "../../executor/testing/scripted-control-plane.ts";
 import { whyNoPython } from "../process/testing/python.ts";
-import { writeFirst } from "./note.ts";
 import { until } from "./testing/connector-service.ts";
 import { eventsIn, jobLease, type Rig, reasonsIn, rig } from "./testing/rig.ts";
 
-const ATTEMPTS = "s3://flyte-data/p/development/r1";
+const EXECUTOR = fileURLToPath(new URL("testing/executor-main.ts", import.meta.url));
 
 describe("a connector that is away", { skip: whyNoPython() }, () => {
   let parts: Rig;
@@ -106,16 +109,37 @@ describe("a connector that is away", { skip: whyNoPython() }, () => {
     assert.equal(run.plane.told("7/slow/1").error?.code, "ConnectorCreateUncertain");
   });
 
-  test("an executor that was killed between create and answer: likewise, and an abort says what may be left", async () => {
-    const { endpoint } = parts.service;
-    // What such an executor leaves.
-    const note = { endpoint, taskType: "test_job", version: 0, createdAt: new Date() };
-    for (const name of ["found", "unwanted"]) await writeFirst(parts.objectStore, `${ATTEMPTS}/${name}/1`, note);
+  /** Runs an attempt in an executor of its own until the moment, then kills it. */
+  async function killedExecutor(name: string, moment: (child: ChildProcess) => Promise<unknown>): Promise<void> {
+    const args = [EXECUTOR, parts.service.endpoint, parts.storeFolder, name];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    const ended = once(child, "exit");
+    await moment(child);
+    child.kill("SIGKILL");
+    await ended;
+  }
+
+  test("an executor killed while a resource runs: the next one goes on with it", async () => {
+    await killedExecutor("adopted", ({ stdout }) => once(stdout as Readable, "data"));
+    await using run = parts.start();
+    await parts.write("adopted-0.next.json", { phase: "SUCCEEDED" });
+    run.plane.lease(jobLease("adopted"));
+    await run.plane.until(() => run.plane.told("7/adopted/1").released);
+    assert.equal(run.plane.told("7/adopted/1").phases.at(-1), "SUCCEEDED");
+    assert.equal(await parts.read("adopted-0.creates"), "once more\n");
+  });
+
+  test("an executor killed between create and answer: nothing is created twice, and an abort says what may be left", async () => {
+    await parts.write("slow-create", "");
+    for (const name of ["found", "unwanted"]) {
+      await killedExecutor(name, () => until(async () => (await parts.read(`${name}-0.creates`)) !== undefined));
+    }
+    await parts.remove("slow-create");
     await using run = parts.start();
     run.plane.lease(jobLease("found"));
     await run.plane.until(() => run.plane.told("7/found/1").released);
     assert.equal(run.plane.told("7/found/1").error?.code, "ConnectorCreateUncertain");
-    assert.equal(await parts.read("found-0.creates"), undefined);
+    assert.equal(await parts.read("found-0.creates"), "once more\n");
 
     const unwanted = jobLease("unwanted");
     const store = memoryActionStore();

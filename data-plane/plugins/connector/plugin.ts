@@ -18,7 +18,7 @@ import type { AttemptContext, AttemptDetails, AttemptError, Plugin, Step } from 
 import { declaresOutputs, type Results } from "../../task-code/index.ts";
 import type { ConnectorConfig } from "./config.ts";
 import { type Connector, directory } from "./directory.ts";
-import { digestOf, type Life, lives, readState, type State, writeState } from "./life.ts";
+import { digestOf, type Life, lives, pauseAfter, readState, type State, settle, writeState } from "./life.ts";
 import { removeNote } from "./note.ts";
 import type { Outcome } from "./outcome.ts";
 import { advance, endOf, eventsOf, pollAfter, underwayOf, warning } from "./phase.ts";
@@ -33,8 +33,8 @@ export interface ConnectorOptions extends Omit<RemoteOptions, "directory"> {
 const LOOK_MS = 30_000;
 const UNKNOWN_MS = 1_000;
 const STORE_AWAY_MS = 2_000;
-/** For a resource whose connector is not configured any more; otherwise its own limit counts. */
-const TROUBLE_MS = 300_000;
+/** For a resource whose connector is not configured any more; otherwise its own limits count. */
+const UNCONFIGURED = { troubleMs: 300_000, awayFirstMs: 1_000, awayMaxMs: 30_000 };
 
 /** Throws when two connectors are configured for the same, or a certificate file cannot be read. */
 export function connectorPlugin(options: ConnectorOptions): Plugin {
@@ -186,7 +186,7 @@ export function connectorPlugin(options: ConnectorOptions): Plugin {
   /** Nothing is lost by waiting. */
   function wait(context: AttemptContext, life: Life, state: State, outcome: Extract<Outcome, { kind: "later" }>): Step {
     // While the connector is away its calls wait by themselves.
-    const after = outcome.away === undefined ? pauseAfter(life, connectorOf(context, life)?.config) : 0;
+    const after = outcome.away === undefined ? pauseAfter(life, connectorOf(context, life)?.config ?? UNCONFIGURED) : 0;
     life.nextAt = context.now.getTime() + after;
     return { ...tell(context, life, state, outcome.reason, outcome.message), after };
   }
@@ -201,10 +201,10 @@ export function connectorPlugin(options: ConnectorOptions): Plugin {
     const nowMs = context.now.getTime();
     life.troubleSince ??= nowMs;
     const config = life.connector?.config;
-    if (nowMs - life.troubleSince >= (config?.troubleMs ?? TROUBLE_MS)) {
+    if (nowMs - life.troubleSince >= (config ?? UNCONFIGURED).troubleMs) {
       return fail(context, life, state, problem(outcome.reason, outcome.message, "system", true), false);
     }
-    const after = pauseAfter(life, config);
+    const after = pauseAfter(life, config ?? UNCONFIGURED);
     life.nextAt = nowMs + after;
     return { ...tell(context, life, state, outcome.reason, outcome.message), after };
   }
@@ -275,20 +275,6 @@ export function connectorPlugin(options: ConnectorOptions): Plugin {
     },
     run: (signal) => known.run(signal),
   };
-}
-
-/** All is well. */
-function settle(life: Life): void {
-  life.failures = 0;
-  delete life.troubleSince;
-  delete life.toldTrouble;
-}
-
-function pauseAfter(life: Life, config: ConnectorConfig | undefined): number {
-  if (!config) return UNKNOWN_MS;
-  const pause = Math.min(config.awayFirstMs * 2 ** life.failures, config.awayMaxMs);
-  life.failures += 1;
-  return pause;
 }
 
 function news(resource: Resource, at: Date): AttemptDetails {

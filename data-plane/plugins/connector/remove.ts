@@ -4,7 +4,7 @@
  */
 import type { AttemptContext, Log, Step } from "../../executor/index.ts";
 import type { Connector } from "./directory.ts";
-import type { Life } from "./life.ts";
+import { type Life, pauseAfter } from "./life.ts";
 import type { Outcome } from "./outcome.ts";
 import { warning } from "./phase.ts";
 import type { Remote } from "./remote.ts";
@@ -44,10 +44,10 @@ export function remover(options: RemoverOptions): (context: AttemptContext, life
     if (!meta) return leave(context, life, "nobody knows whether it was created");
 
     const connector = options.connectorOf(context, life);
-    const { deleteGiveUpMs, awayFirstMs, awayMaxMs } = connector?.config ?? NOBODY;
+    const config = connector?.config ?? NOBODY;
     life.endingSince ??= nowMs;
     if (outcome && life.job === "delete") life.lastWords = said(outcome);
-    const left = life.endingSince + deleteGiveUpMs - nowMs;
+    const left = life.endingSince + config.deleteGiveUpMs - nowMs;
     if (left <= 0) {
       connector?.calls.withdraw(context.key);
       return leave(context, life, life.lastWords ?? connector?.calls.away ?? "it could not be deleted in time");
@@ -58,8 +58,7 @@ export function remover(options: RemoverOptions): (context: AttemptContext, life
       life.nextAt = 0;
       connector?.calls.withdraw(context.key);
     } else if (outcome) {
-      life.nextAt = nowMs + Math.min(awayFirstMs * 2 ** life.failures, awayMaxMs);
-      life.failures += 1;
+      life.nextAt = nowMs + pauseAfter(life, config);
     }
     const step = outcome && life.job === "delete" ? told(context, life, outcome) : {};
     if (!connector) return { ...step, after: Math.min(left, lookMs) };

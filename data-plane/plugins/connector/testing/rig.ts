@@ -24,6 +24,8 @@ export interface Rig extends AsyncDisposable {
   readonly service: ConnectorService;
   /** The folder of the job files. */
   readonly jobs: string;
+  /** The folder of the object store. */
+  readonly storeFolder: string;
   readonly objectStore: Awaited<ReturnType<typeof openFileStore>>;
   readonly secrets: Map<string, string>;
   /** What a job's connector wrote about it; undefined if nothing. */
@@ -77,6 +79,7 @@ export async function rig(serviceOptions: Partial<ServiceOptions> = {}): Promise
   return {
     service,
     jobs,
+    storeFolder: join(folder, "store"),
     objectStore,
     secrets,
     read,
