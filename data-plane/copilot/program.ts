@@ -14,7 +14,7 @@ import { waitForExit } from "./exit-file.ts";
 import { type Patience, patiently } from "./patience.ts";
 import { settle } from "./settle.ts";
 import { stageInputs } from "./stage-inputs.ts";
-import { errorDocument, explained, isStoreTrouble, StagingError } from "./staging-error.ts";
+import { errorDocument, explained, StagingError } from "./staging-error.ts";
 
 export type CopilotStore = Pick<ObjectStore, "get" | "put" | "stream" | "list">;
 
@@ -55,15 +55,17 @@ export async function runUpload(job: UploadJob, parts: CopilotParts): Promise<nu
 }
 
 async function readInputs(store: CopilotStore, uri: string, patience: Patience): Promise<Inputs> {
+  let bytes: Uint8Array;
   try {
-    const bytes = await patiently(patience, () => store.get(uri, { maxBytes: MAX_INPUT_BYTES }));
-    return fromBinary(InputsSchema, bytes);
+    bytes = await patiently(patience, () => store.get(uri, { maxBytes: MAX_INPUT_BYTES }));
   } catch (error) {
-    if (isStoreTrouble(error)) throw error;
-    const known = explained(error, "the action's inputs.pb", { missing: "InputNotFound" });
-    if (known instanceof StagingError) throw known;
-    const message = `the action's inputs ${uri} cannot be read: ${(error as Error).message}`;
-    throw new StagingError(message, { code: "InputUnreadable", kind: "system", recoverable: false }, { cause: error });
+    throw explained(error, "the action's inputs.pb", { missing: "InputNotFound" });
+  }
+  try {
+    return fromBinary(InputsSchema, bytes);
+  } catch (cause) {
+    const message = `the action's inputs ${uri} cannot be read: ${(cause as Error).message}`;
+    throw new StagingError(message, { code: "InputUnreadable", kind: "system", recoverable: false }, { cause });
   }
 }
 
