@@ -267,6 +267,11 @@ test("a pod of the task's own keeps its sidecars; a name that the operator needs
   refuses(pyTorchKind, { target: pod("pytorch"), custom: { workers: 1 } }, /"pytorch".*rename/);
 });
 
+test("a task that is given files is no job", () => {
+  const value = { image: "i", dataConfig: { enabled: true } };
+  refuses(mpiKind, { target: { case: "container", value }, custom: { numWorkers: 1 } }, /as files.*MPIJob/);
+});
+
 test("names are a pod's where they may be, else short ones that are as unique", () => {
   const ref = leaseOf({}).ref;
   assert.ok(ref);

@@ -6,6 +6,7 @@
  */
 import { type DescMessage, fromJson, type MessageShape } from "@bufbuild/protobuf";
 import type { TaskTemplate } from "@flyte-ts/contract/flyteidl2/core/tasks_pb.ts";
+import { dataConfig } from "../../task-code/index.ts";
 import { BadSpecError } from "../pod/bad-spec.ts";
 import { type BuildParts, buildPod } from "../pod/build.ts";
 import type { Container, SecretObject } from "../pod/objects.ts";
@@ -23,6 +24,11 @@ export interface JobObjects {
 export function buildJob(kind: JobKind, parts: BuildParts, config: JobConfig): JobObjects {
   const { lease, template, namespace } = parts;
   if (!lease.ref || !template) throw new BadSpecError("the lease names no action or no task");
+  if (dataConfig(template)) {
+    throw new BadSpecError(
+      `the task takes its inputs and outputs as files, which the pods of a ${kind.kind} cannot be given: make it a container task`,
+    );
+  }
   const name = jobName(lease.ref, lease.attempt, kind.maxName);
   const built: { metadata: RolePod["metadata"]; secret: SecretObject | undefined }[] = [];
 

@@ -27,11 +27,6 @@ export function digestOf(pods: readonly Pod[]): string {
   return pods.length === 0 ? "" : `${pods.length}-${hash.toString(36)}`;
 }
 
-/** Some of its containers has written, or may have. */
-export function hasSpoken({ status }: Pod): boolean {
-  return (status?.containerStatuses ?? []).some(({ state }) => state?.running ?? state?.terminated);
-}
-
 function order(a: Pod, b: Pod): number {
   return a.metadata.name.localeCompare(b.metadata.name, "en", { numeric: true });
 }

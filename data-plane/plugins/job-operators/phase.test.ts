@@ -197,6 +197,8 @@ test("a primary pod that cannot start, or failed for good, ends the job before t
     look({ ...running, restarts: 1 }, pod("w", "worker", ended(1, at), first), policy),
     "failed ExitCode1 user",
   );
+  const rules = { failurePolicy: { maxRestarts: 0, rules: [{}] } };
+  assert.equal(look(running, pod("w", "worker", { phase: "Failed", reason: "Evicted" }, first), rules), "running");
   assert.equal(look(running, pod("w", "worker", ended(1, at), { ...first, deleted: true })), "running");
   assert.equal(look(running, pod("w", "worker", ended(1, at), { ...first, restartPolicy: "OnFailure" })), "running");
   assert.equal(look(running, pod("w1", "worker", ended(1, at))), "running");

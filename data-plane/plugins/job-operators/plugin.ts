@@ -6,7 +6,6 @@
  * job nor a running pod of it is left, whether its operator helps or not.
  */
 import { toDate } from "@flyte-ts/core";
-import { StoreUnavailableError } from "@flyte-ts/platform/object-store";
 import type { AttemptContext, AttemptDetails, Plugin, Step, Transition } from "../../executor/index.ts";
 import { declaresOutputs, endByResults, readResults } from "../../task-code/index.ts";
 import { news, ownEvent } from "../pod/events.ts";
@@ -15,12 +14,12 @@ import { logLinks } from "../pod/logs.ts";
 import { podName } from "../pod/names.ts";
 import type { Pod } from "../pod/objects.ts";
 import { isQuiet, lostAfter } from "../pod/phase.ts";
-import { isPassing } from "../pod/refusal.ts";
 import { momentOf } from "../pod/times.ts";
 import { creator, isOurs } from "./creator.ts";
+import { isAway, jobLog } from "./job-log.ts";
 import type { JobAddress } from "./jobs.ts";
 import type { JobKind, JobObject } from "./kind.ts";
-import { digestOf, hasSpoken, jobLogContext } from "./log-context.ts";
+import { digestOf, jobLogContext } from "./log-context.ts";
 import { jobName, SECRET } from "./names.ts";
 import { type Note, readNote, writeNote } from "./note.ts";
 import type { JobOptions } from "./options.ts";
@@ -40,6 +39,7 @@ export function jobPlugin(options: JobOptions): Plugin {
   const { jobs, objectStore, config, log, logs } = options;
   const kinds = new Map(options.kinds.flatMap((kind) => kind.taskTypes.map((type) => [type, kind] as const)));
   const create = creator(options);
+  const journal = jobLog(options);
   const wakes = new Map<string, () => void>();
 
   function kindOf({ lease }: AttemptContext): JobKind {
@@ -111,7 +111,7 @@ export function jobPlugin(options: JobOptions): Plugin {
       } else if (seen.kind === "running" && !context.startedAt) {
         enter({ phase: "running", at: momentOf(seen.startedAt, context.now, note.toldAt) });
       }
-      await follow(context, speakerOf(kind, pods), next);
+      await journal.follow(context, speakerOf(kind, pods), next);
     }
     const step = await told(context, job, pods, next, note, transitions);
     return { ...step, after: Math.min(after, step.after ?? after) };
@@ -131,8 +131,8 @@ export function jobPlugin(options: JobOptions): Plugin {
     transitions.push((counts ? taken : undefined) ?? { ...seen.end, at });
     const next: Note = { ...note, ended: true };
     const speaker = speakerOf(kind, pods);
-    await follow(context, speaker, next);
-    if (speaker && isQuiet(speaker)) await finishLog(context, next);
+    await journal.follow(context, speaker, next);
+    if (speaker && isQuiet(speaker)) await journal.finish(context, next);
     const step = await told(context, job, pods, next, note, transitions);
     if (logs && next.speaker !== "") step.details = { ...step.details, logsAvailable: true };
     return { ...step, after: 0 };
@@ -145,7 +145,8 @@ export function jobPlugin(options: JobOptions): Plugin {
     const message = `the ${kind.kind} ${note.job?.name} was deleted by someone else before its task had ended`;
     const error = { code: "ResourceDeletedExternally", message, kind: "system", recoverable: true } as const;
     const end = (await resultOf(context, at, false)) ?? { phase: "failed", at, error };
-    return { transitions: [end], state: writeNote({ ...note, ended: true }), after: 0 };
+    const details = logs && note.speaker !== "" ? { details: { logsAvailable: true } } : {};
+    return { transitions: [end], state: writeNote({ ...note, ended: true }), ...details, after: 0 };
   }
 
   async function resultOf(context: AttemptContext, at: Date, exitedZero: boolean): Promise<Transition | undefined> {
@@ -198,45 +199,31 @@ export function jobPlugin(options: JobOptions): Plugin {
   }
 
   /** Deletes the job, then ends what is left of its pods, until nothing runs. */
-  async function cleanUp(context: AttemptContext, address: JobAddress, note: Note): Promise<Step> {
+  async function cleanUp(context: AttemptContext, address: JobAddress, before: Note): Promise<Step> {
     const kind = kindOf(context);
+    const note = { ...before };
     const job = await jobs.get(kind, address);
-    const ours = job !== undefined && isOurs(job, context.key, options.cluster);
-    if (job && !ours) return { released: true };
+    if (job && !isOurs(job, context.key, options.cluster)) return { released: true };
     wakes.set(addressText(address), context.wake);
+    const pods = await jobs.pods(address, { now: true });
+    const speaker = speakerOf(kind, pods);
+    await journal.follow(context, speaker, note);
+    // While there is something to read.
+    if (speaker && isQuiet(speaker)) await journal.finish(context, note);
     // Without the job there may still be its Secret.
     if (!job?.metadata.deletionTimestamp) await jobs.delete(kind, address);
-    const pods = (await jobs.pods(address, { now: true })).filter((pod) => !isQuiet(pod));
-    for (const pod of pods) {
+    const running = pods.filter((pod) => !isQuiet(pod));
+    for (const pod of running) {
       const { namespace = "", name } = pod.metadata;
       const lostIn = lostAfter(pod, { graces: config.graces, now: context.now });
       if (lostIn === undefined) await jobs.endPod({ namespace, name }, config.terminationGraceSeconds);
       else if (lostIn <= 0) await jobs.endPod({ namespace, name }, 0);
     }
-    if (pods.length > 0) return { after: pods.some(({ spec }) => spec.nodeName) ? ENDING_MS : 0 };
     // A finalizer of an operator that is away keeps the object, but nothing runs for it any more.
-    if (!note.logged) await finishLog(context, note);
-    return { released: true };
-  }
-
-  async function follow(context: AttemptContext, speaker: Pod | undefined, note: Note): Promise<void> {
-    if (!speaker || !hasSpoken(speaker)) return;
-    note.speaker = speaker.metadata.name;
-    try {
-      await logs?.follow(context.places.attemptUri, speaker);
-    } catch (error) {
-      log.warn({ attempt: context.key, err: error }, "the log of a job cannot be followed");
-    }
-  }
-
-  async function finishLog(context: AttemptContext, note: Note): Promise<void> {
-    if (note.speaker === "") return;
-    try {
-      await logs?.finish(context.places.attemptUri, { namespace: note.job?.namespace ?? "", name: note.speaker });
-      note.logged = true;
-    } catch (error) {
-      log.warn({ attempt: context.key, err: error }, "the log of a job cannot be stored");
-    }
+    if (running.length === 0) await journal.finish(context, note);
+    const state = JSON.stringify(note) === JSON.stringify(before) ? {} : { state: writeNote(note) };
+    if (running.length === 0) return { ...state, released: true };
+    return { ...state, after: running.some(({ spec }) => spec.nodeName) ? ENDING_MS : 0 };
   }
 
   /** While Kubernetes or the object store is away, nobody knows more than before: the attempt waits. */
@@ -244,7 +231,7 @@ export function jobPlugin(options: JobOptions): Plugin {
     try {
       return await step();
     } catch (error) {
-      if (!isPassing(error) && !(error instanceof StoreUnavailableError)) throw error;
+      if (!isAway(error)) throw error;
       log.warn({ attempt: context.key, err: error }, "a job cannot be looked after yet");
       return { after: AWAY_MS };
     }

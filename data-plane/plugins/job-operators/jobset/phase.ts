@@ -26,9 +26,9 @@ export function observeJobSet(job: JobObject): JobSeen {
   return restarts > 0 || begun ? { kind: "running" } : { kind: "starting" };
 }
 
-/** How often it would still be started again. */
-export function restartsLeft({ spec, status }: JobObject): number {
-  const policy = spec.failurePolicy as { maxRestarts?: number } | undefined;
+/** A failure need not be its end; what its rules are about is theirs to say. */
+export function mayRestart({ spec, status }: JobObject): boolean {
+  const policy = spec.failurePolicy as { maxRestarts?: number; rules?: unknown[] } | undefined;
   const { restarts = 0 } = (status ?? {}) as Status;
-  return Math.max(0, (policy?.maxRestarts ?? 0) - restarts);
+  return (policy?.rules ?? []).length > 0 || restarts < (policy?.maxRestarts ?? 0);
 }

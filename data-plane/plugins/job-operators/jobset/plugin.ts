@@ -3,7 +3,7 @@ import type { Pod } from "../../pod/objects.ts";
 import type { JobKind } from "../kind.ts";
 import { inRole } from "../status.ts";
 import { buildJobSet, WORKER } from "./build.ts";
-import { observeJobSet, restartsLeft } from "./phase.ts";
+import { mayRestart, observeJobSet } from "./phase.ts";
 
 /** Kubernetes' own name for the place of a pod in an indexed job; before 1.28 an annotation alone. */
 const INDEX = "batch.kubernetes.io/job-completion-index";
@@ -19,7 +19,7 @@ export const jobSetKind: JobKind = {
   build: buildJobSet,
   observe: observeJobSet,
   primary: (pods: readonly Pod[]) => inRole(pods, WORKER).find(isFirst),
-  lastTry: (job) => restartsLeft(job) === 0,
+  lastTry: (job) => !mayRestart(job),
 };
 
 function isFirst({ metadata: { labels, annotations } }: Pod): boolean {
