@@ -7,7 +7,7 @@
  * Only secrets that are named here go to the connector.
  */
 import type { TaskTemplate } from "@flyte-ts/contract/flyteidl2/core/tasks_pb.ts";
-import type { SecretRef } from "../pod/index.ts";
+import type { SecretRef } from "../../secrets/index.ts";
 import { BadTaskError } from "./bad-task.ts";
 
 export interface ConnectionSpec {

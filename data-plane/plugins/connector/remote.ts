@@ -16,8 +16,8 @@ import {
   StoreUnavailableError,
 } from "@flyte-ts/platform/object-store";
 import type { AttemptContext, AttemptError, Log } from "../../executor/index.ts";
+import type { SecretValues } from "../../secrets/index.ts";
 import { declaresOutputs, readResults } from "../../task-code/index.ts";
-import type { SecretValues } from "../pod/index.ts";
 import { BadTaskError } from "./bad-task.ts";
 import { buildRequest, type ConnectionArguments } from "./build.ts";
 import { connectionSpec, secretArguments } from "./connection.ts";
