@@ -40,7 +40,11 @@ export function pinnedNode(root, platform = process.platform, arch = process.arc
 
 /** The right Node if it is there already, else undefined. */
 export function findNode(root) {
-  if (isNewEnough()) return process.execPath;
+  return isNewEnough() ? process.execPath : findPinnedNode(root);
+}
+
+/** The pinned Node if it is there already, else undefined. */
+export function findPinnedNode(root) {
   const { name, entry } = pinnedNode(root);
   const node = join(root, ".tools", `node-${entry.version}`, "node_modules", name, "bin/node");
   return existsSync(node) ? node : undefined;
