@@ -137,7 +137,9 @@ async function download(plural: string, source: Source): Promise<Buffer> {
         ? await fromModule(`${from.module}@${version}`, path, folder)
         : await fromPackage(`${from.package}==${version}`, path, folder);
   } catch (cause) {
-    const why = String((cause as { stderr?: string }).stderr || (cause as Error).message).trim();
+    // `go` says in its answer what is wrong, others on the other channel.
+    const { stderr, stdout, message } = cause as Error & { stderr?: string; stdout?: string };
+    const why = `${stderr || /"Error": "(.*)"/.exec(String(stdout))?.[1] || message}`.trim();
     throw new Error(`the schema of ${plural} cannot be had from the ${what}: ${why.slice(-300)}`, { cause });
   } finally {
     await rm(folder, { recursive: true, force: true });
