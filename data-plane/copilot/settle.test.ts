@@ -1,7 +1,8 @@
 /** Files as outputs: every type, what is missing or malformed, what a task says itself, and links that lead out. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdir, symlink, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { fromBinary } from "@bufbuild/protobuf";
@@ -214,9 +215,11 @@ test("links that lead out, and what is no file, give nothing away", async (t) =>
     const one = await ended(t, { x: FOLDER }, { files: { "d/a": "A" }, links: { ...links, x: "d" } });
     assert.match((await one.error()).message, message);
   }
-  const pipe = await ended(t, { x: FILE }, {});
-  execFileSync("mkfifo", [join(pipe.folder, "x")]);
-  assert.match((await pipe.error()).message, /`x` cannot be taken: it is no ordinary file/);
+  const odd = await ended(t, { x: FILE }, {});
+  const socket = createServer().listen(join(odd.folder, "x"));
+  await once(socket, "listening");
+  t.after(() => socket.close());
+  assert.match((await odd.error()).message, /`x` cannot be taken: it is no ordinary file/);
 });
 
 test("outputs.pb comes last, and waits for a store that is away", async (t) => {

@@ -99,7 +99,8 @@ export const podConfig = z.strictObject({
   copilotImage: text
     .optional()
     .describe("image of flyte-ts, for tasks that take inputs and outputs as files; they are refused if absent"),
-  copilotResources: amounts.default({ cpu: "200m", memory: "384Mi" }).describe("for each of its two containers"),
+  copilotRequests: amounts.default({ cpu: "100m", memory: "128Mi" }).describe("of each of its two containers"),
+  copilotLimits: amounts.default({ cpu: "1", memory: "256Mi" }).describe("likewise; little CPU makes its start slow"),
   copilotPatienceSeconds: z.int().min(0).max(86_400).default(600).describe("how long it bears an object store away"),
   podTemplate: text.optional().describe("the PodTemplate for tasks that name none"),
   logLinks: z.array(logLink).default([]),

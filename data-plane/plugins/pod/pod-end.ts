@@ -209,7 +209,7 @@ export function companyLost(pod: Pod): End {
 function ourTrouble(message: string, ended: Terminated | undefined): string {
   if (!ended) return message;
   if (ended.reason === "OOMKilled") {
-    return `${message}: it needed more memory than its limit; raise pods.copilotResources of the cluster's executor`;
+    return `${message}: it needed more memory than its limit; raise pods.copilotLimits of the cluster's executor`;
   }
   return withLog(`${message} (exit code ${ended.exitCode})`, ended.message?.trim() ?? "");
 }

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { fromBinary } from "@bufbuild/protobuf";
 import { SimpleType } from "@flyte-ts/contract/flyteidl2/core/types_pb.ts";
 import { OutputsSchema } from "@flyte-ts/contract/flyteidl2/task/common_pb.ts";
-import { needsCluster } from "@flyte-ts/platform/kubernetes/testing.ts";
+import { eventually, needsCluster } from "@flyte-ts/platform/kubernetes/testing.ts";
 import { blob, FILE, FOLDER, integer, simple, text } from "../../copilot/testing/values.ts";
 import { DOWNLOAD } from "./staged.ts";
 import { rawCluster } from "./testing/raw-cluster.ts";
@@ -106,7 +106,7 @@ test("files and values in and out, and every way to go wrong", needsNode, async 
 });
 
 test("a large file goes through little memory, and a store that is away costs no attempt", needsNode, async (t) => {
-  const one = await rawCluster(t, { copilotResources: { cpu: "500m", memory: "256Mi" } });
+  const one = await rawCluster(t, { copilotLimits: { memory: "160Mi" } });
   const size = 100 << 20;
   const hash = createHash("sha256");
   async function* content() {
@@ -140,4 +140,36 @@ test("a large file goes through little memory, and a store that is away costs no
   await one.store.up();
   const then = await one.released(waits);
   assert.equal(then.phases.at(-1), "SUCCEEDED", then.error?.message);
+});
+
+test("a store that stays away, an abort, a pod deleted by hand: nothing is left", needsNode, async (t) => {
+  const one = await rawCluster(t, { copilotPatienceSeconds: 1 });
+  const outputs = { x: simple(STRING) };
+  const go = "while test ! -e /var/outputs/x; do sleep 0.1; done";
+  const [lost, aborted, deleted] = [
+    await one.raw("lost", { script: go, outputs }),
+    await one.raw("aborted", { script: go, outputs }),
+    await one.raw("deleted", { script: go, outputs }),
+  ];
+  for (const lease of [lost, aborted, deleted]) await one.phase(lease, "RUNNING");
+  one.plane.abort(aborted);
+  await one.kubectl("delete", "pod", "r1-deleted-7-0", "--wait=false");
+  await one.store.down();
+  const write = ["--", "sh", "-c", "echo hi > /var/outputs/x"];
+  await one.kubectl("exec", "r1-lost-7-0", "--container", "r1-lost-7-0", ...write);
+  for (const [lease, phase, code] of [
+    [lost, "FAILED", "OutputUploadFailed"],
+    [aborted, "ABORTED", undefined],
+    [deleted, "FAILED", "ResourceDeletedExternally"],
+  ] as const) {
+    const told = await one.released(lease);
+    assert.deepEqual([told.phases.at(-1), told.error?.code], [phase, code], told.error?.message);
+  }
+  assert.match(
+    (await one.released(lost)).error?.message ?? "",
+    /outputs could not be stored.*object store is not available/s,
+  );
+  await one.store.up();
+  const left = () => one.kubectl("get", "pods,secrets", "--selector", "flyte.org/managed=true", "--output", "name");
+  await eventually(async () => (await left()).trim() === "");
 });

@@ -53,7 +53,7 @@ test("an init container and one beside, which know where everything is, and no k
       },
     ]);
     assert.deepEqual(one?.envFrom, [{ secretRef: { name: "store" } }]);
-    assert.deepEqual(one?.resources?.limits, { cpu: "200m", memory: "384Mi" });
+    assert.deepEqual(one?.resources?.limits, { cpu: "1", memory: "256Mi" });
     assert.equal(one?.terminationMessagePolicy, "FallbackToLogsOnError");
   }
   assert.ok(!JSON.stringify(pod).includes("hidden") && secret?.data["environment-0"]);
@@ -164,7 +164,7 @@ test("the attempt is judged when its outputs are taken, or cannot be", () => {
       "ended zero",
       "OutputUploadFailed",
       "system",
-      /raise pods\.copilotResources/,
+      /raise pods\.copilotLimits/,
     ],
     ["company lost", seen(runs, ended(1)), "ended", "OutputUploadFailed", "system", /ended before the task/],
     ["told to end", seen(runs, ended(143), {}, { deletionTimestamp: at(50) }), "running"],

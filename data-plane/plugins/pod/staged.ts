@@ -62,7 +62,7 @@ export function staged(task: TaskPod, parts: StagedParts): TaskPod {
     image,
     args: args.map(literal),
     env: parts.env,
-    resources: { requests: quantities(config.copilotResources), limits: quantities(config.copilotResources) },
+    resources: { requests: quantities(config.copilotRequests), limits: quantities(config.copilotLimits) },
     volumeMounts,
   });
 

@@ -76,7 +76,13 @@ async function served(t: TestContext, objectStore: FileStore, host: string) {
 export async function rawCluster(t: TestContext, config: object = {}) {
   let store: Awaited<ReturnType<typeof served>> | undefined;
   const one = await realCluster(t, {
-    config: { copilotImage: IMAGE, copilotPatienceSeconds: 60, podTemplate: "company", ...config },
+    config: {
+      limits: { cpu: "1" },
+      copilotImage: IMAGE,
+      copilotPatienceSeconds: 60,
+      podTemplate: "company",
+      ...config,
+    },
     async parts({ cluster, objectStore }) {
       const endpoint = await served(t, objectStore, cluster.gateway);
       store = endpoint;
