@@ -28,7 +28,7 @@ export interface Jobs {
   endPod(address: PodAddress, graceSeconds: number): Promise<void>;
   /** What is known of the events about a job and these pods; cheap. */
   events(kind: JobKind, job: JobObject, pods: readonly Pod[]): Promise<readonly KubeEvent[]>;
-  /** All jobs of a kind that executors of this cluster made; none where the kind is unknown. */
+  /** All jobs of a kind that executors of this cluster made; none where it is unknown, or may not be seen at all. */
   list(kind: JobKind): Promise<readonly JobObject[]>;
   /** Follows jobs, their pods and events until the signal aborts, and says which job may have changed. */
   run(changed: (job: PodAddress) => void, signal: AbortSignal): Promise<void>;

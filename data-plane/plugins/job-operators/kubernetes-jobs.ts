@@ -6,13 +6,20 @@
  * Promise: `get` answers from the live copy and asks the API server for what that does not know (yet). A kind whose
  * operator is not installed costs a question now and then, and is followed from when it is.
  */
-import { type KubernetesClient, type ListWatch, listWatch, type Resource } from "@flyte-ts/platform/kubernetes";
+import {
+  isKubernetesError,
+  type KubernetesClient,
+  type ListWatch,
+  listWatch,
+  type Resource,
+} from "@flyte-ts/platform/kubernetes";
 import { type Log, pause } from "../../executor/index.ts";
 import { type KubeEvents, kubeEvents } from "../pod/kube-events.ts";
 import { CLUSTER, MANAGED } from "../pod/labels.ts";
 import { labelValue } from "../pod/names.ts";
 import type { SecretObject } from "../pod/objects.ts";
 import type { PodAddress, Pods } from "../pod/pods.ts";
+import { isPassing } from "../pod/refusal.ts";
 import { unless } from "../pod/unless.ts";
 import { type JobPods, jobPods } from "./job-pods.ts";
 import type { Jobs } from "./jobs.ts";
@@ -38,7 +45,7 @@ interface Followed {
   resource: Resource<JobObject>;
   watches: readonly ListWatch<JobObject>[];
   events: KubeEvents;
-  /** Aborted once the kind is known to be there. */
+  /** Aborted once a job of the kind was created: it is there. */
   seen: AbortController;
 }
 
@@ -77,22 +84,29 @@ export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
     return found;
   }
 
-  async function isServed({ resource: { group, version, plural } }: JobKind, signal: AbortSignal): Promise<boolean> {
-    const path = `/apis/${group}/${version}`;
-    const found = await unless(
-      "NotFound",
-      client.request<{ resources?: { name: string }[] }>({ method: "GET", path, signal }),
-    );
-    return found?.resources?.some(({ name }) => name === plural) ?? false;
+  /** Whether the cluster has the kind, and lets this executor see it. */
+  async function canFollow(kind: JobKind, signal: AbortSignal): Promise<"yes" | "unknown" | "forbidden"> {
+    try {
+      for (const scope of scopes) await of(kind).resource.list({ ...scope, limit: 1, signal });
+      return "yes";
+    } catch (error) {
+      if (isKubernetesError(error, "NotFound")) return "unknown";
+      if (isKubernetesError(error, "Forbidden")) return "forbidden";
+      throw error;
+    }
   }
 
-  /** Where the kind is unknown a watch would be refused again and again. */
+  /** A watch of what is unknown, or forbidden, would be refused again and again. */
   async function follow(kind: JobKind, signal: AbortSignal): Promise<void> {
     const { seen, watches, events } = of(kind);
-    while (!signal.aborted && !seen.signal.aborted) {
+    for (let told = false; !signal.aborted; ) {
       try {
-        if (await isServed(kind, signal)) break;
-        await pause(LOOK_MS, AbortSignal.any([signal, seen.signal]));
+        const can = await canFollow(kind, signal);
+        if (can === "yes") break;
+        if (can === "forbidden" && !told)
+          log.info({ kind: kind.kind }, "jobs of a kind may not be listed, and are not watched");
+        told = true;
+        await pause(LOOK_MS, seen.signal.aborted ? signal : AbortSignal.any([signal, seen.signal]));
       } catch (error) {
         if (signal.aborted) return;
         log.warn({ kind: kind.kind, err: error }, "whether the cluster has a kind of job cannot be asked");
@@ -114,10 +128,16 @@ export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
     },
     async create(kind, { job, secret }) {
       const { resource, seen } = of(kind);
-      if (secret) await unless("AlreadyExists", secrets.create(secret));
       const { namespace = client.namespace, name } = job.metadata;
-      const created =
-        (await unless("AlreadyExists", resource.create(job))) ?? (await resource.get(name, { namespace }));
+      const made = secret && (await unless("AlreadyExists", secrets.create(secret)));
+      let created: JobObject;
+      try {
+        created = (await unless("AlreadyExists", resource.create(job))) ?? (await resource.get(name, { namespace }));
+      } catch (error) {
+        // Nobody would look for the Secret of a job that is refused.
+        if (made && !isPassing(error)) await unless("NotFound", secrets.delete(made.metadata.name, { namespace }));
+        throw error;
+      }
       seen.abort();
       return created;
     },
@@ -137,7 +157,7 @@ export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
       for (const scope of scopes) {
         for (let next: string | undefined; ; ) {
           const ask = { ...scope, labelSelector, limit: 500, ...(next ? { continue: next } : {}) };
-          const page = await unless("NotFound", resource.list(ask));
+          const page = await unless("Forbidden", unless("NotFound", resource.list(ask)));
           found.push(...(page?.items ?? []));
           next = page?.metadata.continue || undefined;
           if (next === undefined) break;

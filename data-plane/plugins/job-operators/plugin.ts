@@ -6,6 +6,7 @@
  * job nor a running pod of it is left, whether its operator helps or not.
  */
 import { toDate } from "@flyte-ts/core";
+import { isKubernetesError } from "@flyte-ts/platform/kubernetes";
 import type { AttemptContext, AttemptDetails, Plugin, Step, Transition } from "../../executor/index.ts";
 import { declaresOutputs, endByResults, readResults } from "../../task-code/index.ts";
 import { news, ownEvent } from "../pod/events.ts";
@@ -258,9 +259,15 @@ export function jobPlugin(options: JobOptions): Plugin {
         return look(context, job, note);
       }),
     abort: (context) =>
-      patient(context, () => {
+      patient(context, async () => {
         const note = readNote(context.state);
-        return cleanUp(context, addressOf(context, note), note);
+        try {
+          return await cleanUp(context, addressOf(context, note), note);
+        } catch (error) {
+          // What may not even be looked for was not created either.
+          if (!note.job && isKubernetesError(error, "Forbidden")) return { released: true };
+          throw error;
+        }
       }),
     async finalize(context) {
       const note = readNote(context.state);
