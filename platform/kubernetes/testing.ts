@@ -21,6 +21,7 @@ import { type ClusterPrograms, clusterPrograms } from "./testing/cluster-program
 import { kubeCache, missingPrerequisite } from "./testing/prerequisites.ts";
 import { ownCluster, sharedCluster, stopTestCluster } from "./testing/shared-cluster.ts";
 
+export { type Relay, relayTo } from "./testing/relay.ts";
 export { stopTestCluster };
 
 /**

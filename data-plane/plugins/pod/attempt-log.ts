@@ -102,10 +102,9 @@ export function attemptLog(options: AttemptLogOptions): AttemptLog {
       system(
         `lines of container ${source.container} may be missing here: the node threw them away before they were read`,
       );
-    const life = source.mark?.life ?? source.life;
     for (const { bytes, begins, atMs, mark } of lines) {
       // First the mark: adding a line may store it, and what is noted with it.
-      source.mark = { life, at: mark };
+      source.mark = mark;
       const whole = begins && source.prefix !== "" ? Buffer.concat([Buffer.from(source.prefix), bytes]) : bytes;
       writer.add({ source: source.key, bytes: whole, atMs });
     }
@@ -122,7 +121,7 @@ export function attemptLog(options: AttemptLogOptions): AttemptLog {
       add(source, batch);
       await writer?.room(stopping.signal);
     },
-    missing: (_source, why) => system(why),
+    missing: system,
   };
 
   /** Follows what is not followed yet, once earlier lives are known. */
@@ -170,7 +169,7 @@ export function attemptLog(options: AttemptLogOptions): AttemptLog {
     };
     sources.set(key, source);
     const isNew = !known || known.life < life;
-    if (isNew) Object.assign(source, { life, complete: false });
+    if (isNew) Object.assign(source, { life, clean: false, complete: false });
     source.ended = terminated !== undefined;
     return isNew;
   }
@@ -223,8 +222,8 @@ export function attemptLog(options: AttemptLogOptions): AttemptLog {
   async function conclude(opened: LogWriter, over: boolean): Promise<boolean> {
     if (opened.ended || isCut) return true;
     const failed = over ? await readRest(opened) : new Map<LogSource, unknown>();
-    const unclean = sources.size === 0 || [...sources.values()].some(({ clean }) => !clean);
-    const gone = (!over && unclean) || [...failed.values()].some(isPodGone);
+    const isGone = (source: LogSource) => !source.clean && (!over || isPodGone(failed.get(source)));
+    const gone = sources.size === 0 || [...sources.values()].some(isGone);
     if ((gone || failed.size > 0) && opened.bytes === 0) {
       if (sources.size === 0 || (await options.isStored())) return false;
     }
@@ -247,8 +246,9 @@ export function attemptLog(options: AttemptLogOptions): AttemptLog {
     async finish() {
       const over = await areOver();
       if (over && sources.size === 0) return;
-      // Containers of a pod that is gone have ended, and with them ends what is followed of them.
-      if (!over) await Promise.race([Promise.all(loops.values()), pause(times.goneMs, stopping.signal)]);
+      const isGoing = [...pods.values()].some(({ metadata }) => metadata.deletionTimestamp);
+      // Containers of a pod that goes have ended, and with them ends what is followed of them, with their last words.
+      if (!over || isGoing) await Promise.race([Promise.all(loops.values()), pause(times.goneMs, stopping.signal)]);
       await stopFollowing();
       const opened = await open();
       concluded ||= await conclude(opened, over);

@@ -6,7 +6,7 @@
  */
 import { isKubernetesError, type KubernetesClient } from "@flyte-ts/platform/kubernetes";
 import { pause } from "../../executor/index.ts";
-import { type ContainerLines, containerLog } from "./container-log.ts";
+import { type ContainerLines, containerLog, NoContainerLogError } from "./container-log.ts";
 import type { LogMark } from "./log-lines.ts";
 import type { PodAddress } from "./pods.ts";
 
@@ -21,8 +21,8 @@ export interface LogSource {
   life: number;
   /** This life is over. */
   ended: boolean;
-  /** What was taken last, and of which life. */
-  mark?: { life: number; at?: LogMark } | undefined;
+  /** What was taken last, of whichever life. */
+  mark?: LogMark | undefined;
   /** The last reading came to an end without trouble. */
   clean: boolean;
   /** This life was read after its end. */
@@ -51,9 +51,10 @@ export interface ReadTimes {
 export interface Reading {
   client: Pick<KubernetesClient, "stream">;
   times: ReadTimes;
-  /** Takes lines, or what is known of lines that cannot be had. */
+  /** Takes lines. Marks the source. */
   take(source: LogSource, batch: ContainerLines): Promise<void>;
-  missing(source: LogSource, why: string): void;
+  /** Takes what is known of lines that cannot be had. */
+  missing(why: string): void;
 }
 
 const MAX_AGAIN = 10;
@@ -67,20 +68,22 @@ export async function followContainer(
   let again = 0;
   while (!signal.aborted) {
     const slot = slots.take();
-    const before = source.mark?.at;
+    const before = source.mark;
     let waitMs: number;
     try {
       const { ended, life } = source;
-      if (needsCatchUp(source) || !slot) await takeAll(restOf(source, reading, signal), reading, source);
+      // A reading that ends by itself finds out what is between what was taken and what comes.
+      if (source.mark || life > 0 || !slot) await takeAll(restOf(source, reading, signal), reading, source);
       if (slot && !source.complete) await takeAll(read(source, reading, signal, true), reading, source);
       if (signal.aborted) return;
       source.failures = 0;
       source.clean = true;
-      if (ended && source.life === life) {
-        source.complete = true;
+      if (source.ended && source.life === life) {
+        // One that ended while it was read may have written more; whoever finishes it looks.
+        source.complete = ended;
         return;
       }
-      again = source.mark?.at === before ? Math.min(again + 1, MAX_AGAIN) : 1;
+      again = source.mark === before ? Math.min(again + 1, MAX_AGAIN) : 1;
       waitMs = slot ? times.againMs * again : times.pollMs;
     } catch (error) {
       if (signal.aborted || isPodGone(error)) return;
@@ -95,52 +98,65 @@ export async function followContainer(
   }
 }
 
-/** What is left of earlier lives, then of this one as it is now. Throws as `containerLog` does. */
+/** What was not taken yet, as far as it goes now. Throws as `containerLog` does. */
 export async function* restOf(
   source: LogSource,
   reading: Reading,
   signal: AbortSignal,
 ): AsyncGenerator<ContainerLines> {
-  const { life, ended } = source;
-  const mark = source.mark ?? { life: Math.max(0, life - 1) };
-  if (mark.life < life) {
-    // A kubelet keeps the life before this one.
-    if (mark.life < life - 1)
-      reading.missing(source, `container ${source.container} was restarted too often to follow`);
-    else yield* previous();
-    source.mark = { life };
-  }
+  const { life, ended, container } = source;
+  if (life > 1 && !source.mark)
+    reading.missing(`what container ${container} wrote before its last restart is not kept`);
+  if (life > 0 && !source.mark) yield* previous(source, reading, signal);
   yield* read(source, reading, signal, false);
   if (ended && source.life === life) source.complete = true;
-
-  async function* previous(): AsyncGenerator<ContainerLines> {
-    const from = mark.at;
-    try {
-      const { client, times } = reading;
-      const { pod, container } = source;
-      const way = { client, pod, container, from, signal, patienceMs: times.patienceMs, silentMs: times.silentMs };
-      for await (const batch of containerLog({ ...way, previous: true, follow: false, whole: true })) {
-        source.mark = { life: life - 1, ...(source.mark?.at ? { at: source.mark.at } : {}) };
-        yield batch;
-      }
-    } catch (error) {
-      if (!isKubernetesError(error, "BadRequest")) throw error;
-      reading.missing(source, `what container ${source.container} wrote before its restart is not kept any more`);
-    }
-  }
 }
 
 async function* read(
   source: LogSource,
-  { client, times }: Reading,
+  reading: Reading,
   signal: AbortSignal,
   follow: boolean,
 ): AsyncGenerator<ContainerLines> {
-  const { pod, container, life, ended } = source;
-  source.mark ??= { life };
-  const from = source.mark.at;
-  const { patienceMs, silentMs } = times;
-  yield* containerLog({ client, pod, container, from, follow, whole: ended, signal, patienceMs, silentMs });
+  const whole = source.ended;
+  for await (const batch of containerLog({ ...wayOf(source, reading, signal), follow, whole })) {
+    if (!batch.gap) {
+      yield batch;
+      continue;
+    }
+    // The container may have started again, before anybody told: then what is missing is in the log of its last life.
+    let isKept = false;
+    for await (const earlier of previous(source, reading, signal)) {
+      isKept ||= !earlier.gap || earlier.lines.length > 0;
+      if (earlier.lines.length > 0) yield earlier;
+    }
+    if (batch.lines.length > 0) yield { ...batch, gap: !isKept };
+  }
+}
+
+/** What is left of the life before this one, which is all that a kubelet keeps. */
+async function* previous(source: LogSource, reading: Reading, signal: AbortSignal): AsyncGenerator<ContainerLines> {
+  let any = false;
+  try {
+    for await (const batch of containerLog({
+      ...wayOf(source, reading, signal),
+      previous: true,
+      follow: false,
+      whole: true,
+    })) {
+      any = true;
+      yield batch;
+    }
+  } catch (error) {
+    if (isKubernetesError(error, "BadRequest") || error instanceof NoContainerLogError) return;
+    throw error;
+  }
+  // Nothing new behind the mark, which is there.
+  if (!any) yield { lines: [], gap: false };
+}
+
+function wayOf({ pod, container, mark }: LogSource, { client, times }: Reading, signal: AbortSignal) {
+  return { client, pod, container, from: mark, signal, patienceMs: times.patienceMs, silentMs: times.silentMs };
 }
 
 async function takeAll(batches: AsyncIterable<ContainerLines>, reading: Reading, source: LogSource): Promise<void> {
@@ -148,11 +164,6 @@ async function takeAll(batches: AsyncIterable<ContainerLines>, reading: Reading,
     source.failures = 0;
     await reading.take(source, batch);
   }
-}
-
-/** There is something between what was taken and what comes: a reading that ends by itself finds out what. */
-function needsCatchUp({ mark, life }: LogSource): boolean {
-  return mark ? mark.at !== undefined || mark.life < life : life > 0;
 }
 
 /** A kubelet that does not know the pod yet has other words. */

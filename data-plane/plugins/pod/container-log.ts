@@ -24,7 +24,7 @@ export interface ContainerLogOptions {
 
 export interface ContainerLines {
   lines: KubeLine[];
-  /** Between what was known and these lines, some may be missing. */
+  /** The mark was not found before these lines (or at all, when there are none): some may be missing. */
   gap: boolean;
 }
 
@@ -77,7 +77,8 @@ export async function* containerLog(options: ContainerLogOptions): AsyncGenerato
     answer.destroy();
   }
   const lines = read.end(options.whole);
-  if (lines.length > 0) yield told(lines);
+  const last = told(lines);
+  if (lines.length > 0 || !read.found) yield { lines, gap: last.gap || !read.found };
   if (read.said) throw new NoContainerLogError(read.said);
 }
 

@@ -32,6 +32,8 @@ export interface KubeLines {
   push(chunk: Buffer): KubeLine[];
   /** `whole`: the container has ended, so what has no newline is its last line; else it is left for the next reading. */
   end(whole: boolean): KubeLine[];
+  /** The marked line came by, or none was looked for. */
+  readonly found: boolean;
   /** The mark was not found: between it and the first line that came out, lines may be missing. */
   readonly lost: boolean;
   /** What a kubelet wrote instead of a log. */
@@ -55,6 +57,7 @@ export function kubeLines(from?: LogMark): KubeLines {
   /** Later than the mark by their time, while it is looked for. */
   let held: KubeLine[] = [];
   let heldBytes = 0;
+  let found = from === undefined;
   let lost = false;
   let said: string | undefined;
   let mark: LogMark = { stamp: "", nth: 0, bytes: 0, open: false };
@@ -76,6 +79,7 @@ export function kubeLines(from?: LogMark): KubeLines {
     if (stamp === goal.stamp && nth === goal.nth) {
       skip = goal.open ? goal.bytes : Number.POSITIVE_INFINITY;
       sought = undefined;
+      found = true;
       held = [];
       return rest(line);
     }
@@ -129,6 +133,9 @@ export function kubeLines(from?: LogMark): KubeLines {
     end(whole) {
       const last = whole ? cutter.flush().flatMap(({ bytes }) => take(bytes)) : [];
       return sought ? [...last, ...giveUp()] : last;
+    },
+    get found() {
+      return found;
     },
     get lost() {
       return lost;
