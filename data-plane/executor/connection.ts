@@ -44,7 +44,7 @@ export function connection(options: ConnectionOptions): Connection {
         if (registration) {
           void heartbeats({ link, registration, request, log }, alive).then((lost) => lost && ended.abort());
         }
-        await incoming.take(response);
+        incoming.take(response);
         if (!response.synced) continue;
         synced = true;
         log.info({ cluster }, "connected to the control plane");

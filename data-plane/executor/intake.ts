@@ -3,8 +3,8 @@
  *
  * Promise: any message may come twice, late, or in the wrong order. A lease that was here and is over is answered
  * by `released` and never run again; an abort of an unknown attempt likewise. Local attempts that a fresh connection does
- * not name are not ours any more: they are ended without a report. A lease that cannot be stored yet waits and holds up
- * no other; one that can never be stored fails.
+ * not name are not ours any more: they are ended without a report. What cannot be stored yet waits and holds up nothing
+ * else; a lease that can never be stored fails.
  */
 import { create } from "@bufbuild/protobuf";
 import {
@@ -33,10 +33,10 @@ export interface IntakeOptions {
 export interface Intake {
   /** Call it for each new connection. */
   begin(): Promise<void>;
-  take(response: ConnectResponse): Promise<void>;
+  take(response: ConnectResponse): void;
   /** The attempt is over and the control plane knows. */
   over(key: string, epoch: bigint): void;
-  /** Leased, and not stored yet. */
+  /** Something was said of it that is not stored yet. */
   holds(key: string): boolean;
   /** Stores what was taken, until the signal aborts. */
   run(signal: AbortSignal): Promise<void>;
@@ -45,9 +45,12 @@ export interface Intake {
 /** Ended attempts remembered, so that a lease sent before their end and read after it is not run again. */
 const REMEMBERED = 8192;
 
+/** What was said of one attempt and is not carried out yet. Never changed: what comes later replaces it. */
 interface Arrival {
-  lease: LeasedAction;
+  lease?: LeasedAction;
   abort?: AbortOrder;
+  /** It is not leased to us any more. */
+  drop?: true;
 }
 
 export function intake(options: IntakeOptions): Intake {
@@ -58,12 +61,17 @@ export function intake(options: IntakeOptions): Intake {
   let early: AbortOrder[] = [];
   const arrivals = new Map<string, Arrival>();
   const storing = reconciler({
-    reconcile: admit,
+    reconcile: carryOut,
     onError: (key, error, failures) =>
-      log.warn({ attempt: key, failures, err: error }, "a lease could not be stored and will be tried again"),
+      log.warn({ attempt: key, failures, err: error }, "a word of the control plane could not be stored yet"),
     concurrency: 32,
     backoff: { firstMs: 50, maxMs: 5_000 },
   });
+
+  function arrived(key: string, arrival: Arrival): void {
+    arrivals.set(key, arrival);
+    storing.add(key);
+  }
 
   function over(key: string, epoch: bigint): void {
     const known = ended.get(key);
@@ -79,85 +87,89 @@ export function intake(options: IntakeOptions): Intake {
       return;
     }
     const earlier = arrivals.get(key);
-    if (earlier && earlier.lease.epoch >= leased.epoch) return;
-    arrivals.set(key, { lease: leased });
-    storing.add(key);
+    if (earlier?.lease && earlier.lease.epoch >= leased.epoch) return;
+    const order = earlier?.abort;
+    arrived(key, { lease: leased, ...(order && order.epoch >= leased.epoch && { abort: order }) });
   }
 
-  /** Stores a lease. */
-  async function admit(key: string): Promise<undefined> {
+  async function carryOut(key: string): Promise<undefined> {
     const arrival = arrivals.get(key);
     if (!arrival) return;
-    const { lease: leased } = arrival;
-    try {
-      const record = await store.create({
-        key,
-        lease: leased,
-        transitions: leased.startedAt ? [{ phase: "running", at: toDate(leased.startedAt) }] : [],
-        details: {},
-        released: false,
-      });
-      if (record.lease !== leased && record.lease.epoch < leased.epoch) {
-        // The same attempt under a new lease: go on with it.
-        await amend(store, key, (current) => ({ ...current, lease: leased }));
-      }
-    } catch (error) {
-      if (!(error instanceof UnstorableError)) {
-        // Never stored, so nothing of it runs.
-        if (!arrival.abort || (await store.get(key))) throw error;
-        arrivals.delete(key);
-        gone(key, arrival.abort);
-        return;
-      }
-      over(key, leased.epoch);
-      options.report(key, failedReport(leased, error.error));
-      if (arrivals.get(key) === arrival) arrivals.delete(key);
-      return;
-    }
-    if (arrival.abort) await intend(key, arrival.abort);
+    if (await act(key, arrival)) options.wake(key);
     if (arrivals.get(key) === arrival) arrivals.delete(key);
-    options.wake(key);
   }
 
-  const intend = (key: string, { reason }: AbortOrder) =>
-    amend(store, key, (current) =>
-      current.ending || current.released ? undefined : { ...current, ending: { phase: "aborted", reason } },
+  /** False: there is no such attempt here. */
+  async function act(key: string, { lease: leased, abort: order, drop }: Arrival): Promise<boolean> {
+    if (leased) {
+      try {
+        await keep(key, leased);
+      } catch (error) {
+        if (error instanceof UnstorableError) {
+          over(key, leased.epoch);
+          options.report(key, failedReport(leased, error.error));
+          return false;
+        }
+        // Never stored, so nothing of it runs.
+        if (!order || (await store.get(key))) throw error;
+        gone(key, order);
+        return false;
+      }
+    }
+    if (drop) return dropped(key);
+    if (!order) return true;
+    const aborted = await amend(store, key, (current) =>
+      current.ending || current.released
+        ? undefined
+        : { ...current, ending: { phase: "aborted", reason: order.reason } },
     );
+    if (aborted) return true;
+    // Its lease may still be on the way, and its work may be running since before a restart.
+    if (unnamed) early.push(order);
+    else gone(key, order);
+    return false;
+  }
+
+  async function keep(key: string, leased: LeasedAction): Promise<void> {
+    const record = await store.create({
+      key,
+      lease: leased,
+      transitions: leased.startedAt ? [{ phase: "running", at: toDate(leased.startedAt) }] : [],
+      details: {},
+      released: false,
+    });
+    if (record.lease === leased || record.lease.epoch >= leased.epoch) return;
+    // The same attempt under a new lease: go on with it.
+    await amend(store, key, (current) => ({ ...current, lease: leased }));
+  }
+
+  async function dropped(key: string): Promise<boolean> {
+    const record = await amend(store, key, (current) => ({
+      ...current,
+      released: false,
+      ending: { phase: "dropped", reason: "the control plane does not lease it to this cluster any more" },
+    }));
+    if (record) log.warn({ attempt: key }, "a local attempt is not leased to this cluster any more and is ended");
+    return record !== undefined;
+  }
 
   function gone(key: string, order: AbortOrder): void {
     over(key, order.epoch);
     options.report(key, goneReport(order));
   }
 
-  async function abort(order: AbortOrder): Promise<void> {
+  function abort(order: AbortOrder): void {
     const key = attemptKey(order.ref, order.attempt);
-    const arrival = arrivals.get(key);
-    if (arrival) {
-      arrival.abort = order;
-      storing.add(key);
-    } else if (await intend(key, order)) options.wake(key);
-    // Its lease may still be on the way, and its work may be running since before a restart.
-    else if (unnamed) early.push(order);
-    else gone(key, order);
+    arrived(key, { ...arrivals.get(key), abort: order });
   }
 
-  async function synced(): Promise<void> {
+  function synced(): void {
     const orphans = unnamed ?? new Set<string>();
     unnamed = undefined;
-    for (const key of orphans) {
-      arrivals.delete(key);
-      const record = await amend(store, key, (current) => ({
-        ...current,
-        released: false,
-        ending: { phase: "dropped", reason: "the control plane does not lease it to this cluster any more" },
-      }));
-      if (!record) continue;
-      log.warn({ attempt: key }, "a local attempt is not leased to this cluster any more and is ended");
-      options.wake(key);
-    }
+    for (const key of orphans) arrived(key, { drop: true });
     const orders = early;
     early = [];
-    for (const order of orders) await abort(order);
+    for (const order of orders) abort(order);
     options.onSynced();
   }
 
@@ -167,10 +179,10 @@ export function intake(options: IntakeOptions): Intake {
       unnamed = new Set([...stored, ...arrivals.keys()]);
       early = [];
     },
-    async take(response) {
+    take(response) {
       for (const leased of response.leased) lease(leased);
-      for (const order of response.aborts) await abort(order);
-      if (response.synced) await synced();
+      for (const order of response.aborts) abort(order);
+      if (response.synced) synced();
     },
     over,
     holds: (key) => arrivals.has(key),

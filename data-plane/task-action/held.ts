@@ -27,6 +27,7 @@ export interface Held {
 
 export interface HeldObjects {
   get(key: string): Held | undefined;
+  /** Also of an object that was deleted by us and is not yet seen to be. */
   keyOf(uid: string): string | undefined;
   records(): ActionRecord[];
   add(record: NewActionRecord, metadata: ObjectMeta, templateRef: TemplateRef | undefined): Held;
@@ -35,7 +36,7 @@ export interface HeldObjects {
   /** What the API server answered to a write, or told. */
   seen(held: Held, metadata: ObjectMeta): void;
   /** From now on nothing is taken for true of this object. */
-  bury(uid: string): void;
+  bury(held: Held): void;
   isBuried(uid: string): boolean;
   /** The watch saw it go. */
   unbury(uid: string): void;
@@ -48,7 +49,7 @@ const mostBuried = 16_384;
 export function heldObjects(): HeldObjects {
   const byKey = new Map<string, Held>();
   const byUid = new Map<string, string>();
-  const buried = lru<string, true>(mostBuried);
+  const buried = lru<string, string>(mostBuried);
   let versions = 0;
   const versioned = (record: NewActionRecord): ActionRecord => {
     versions += 1;
@@ -62,7 +63,7 @@ export function heldObjects(): HeldObjects {
 
   return {
     get: (key) => byKey.get(key),
-    keyOf: (uid) => byUid.get(uid),
+    keyOf: (uid) => byUid.get(uid) ?? buried.get(uid),
     records: () => Array.from(byKey.values(), ({ record }) => record),
     add(record, metadata, templateRef) {
       const { namespace = "", name, uid = "" } = metadata;
@@ -81,8 +82,8 @@ export function heldObjects(): HeldObjects {
       return held.record;
     },
     seen,
-    bury: (uid) => buried.set(uid, true),
-    isBuried: (uid) => buried.get(uid) === true,
+    bury: ({ uid, record }) => buried.set(uid, record.key),
+    isBuried: (uid) => buried.get(uid) !== undefined,
     unbury: (uid) => buried.delete(uid),
     remove(key) {
       const held = byKey.get(key);

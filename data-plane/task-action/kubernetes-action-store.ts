@@ -146,10 +146,11 @@ export function kubernetesActionStore(options: KubernetesActionStoreOptions): Ku
   }
 
   function went(uid: string, missed: boolean): void {
-    held.unbury(uid);
     const key = held.keyOf(uid);
     if (key === undefined) return;
+    // After what was told before, and waits for a call in progress.
     void lock.run(key, async () => {
+      held.unbury(uid);
       const of = held.get(key);
       if (of?.uid === uid) lose(of, missed);
     });
@@ -283,7 +284,7 @@ export function kubernetesActionStore(options: KubernetesActionStoreOptions): Ku
     const of = held.get(key);
     if (!of) return;
     ends.forget(key);
-    held.bury(of.uid);
+    held.bury(of);
     await api.remove(of);
     held.remove(key);
     if (of.gone) held.unbury(of.uid);

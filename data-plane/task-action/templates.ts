@@ -21,7 +21,7 @@ const longestPauseMs = 5_000;
 export function templates(objectStore: Pick<ObjectStore, "get" | "put" | "delete">, log: Log): Templates {
   async function once({ uri, size, sha256 }: TemplateRef): Promise<Uint8Array> {
     const bytes = await objectStore.get(uri, { maxBytes: size });
-    if (digest(bytes) === sha256) return bytes;
+    if (digest(bytes) === sha256) return new Uint8Array(bytes);
     throw new MalformedError(`spec.taskTemplateRef: ${uri} is not what it was: its SHA-256 is ${digest(bytes)}`);
   }
 

@@ -38,10 +38,9 @@ export async function storeCluster(t: TestScope) {
   // A finalizer would keep the namespace.
   t.after(() => removeAll(client, namespace));
 
-  /** Another executor's, of this cluster by default. */
-  function open(options: Partial<KubernetesActionStoreOptions> = {}): RunningStore {
-    const stop = new AbortController();
-    const store = kubernetesActionStore({
+  /** For an executor, which runs it. */
+  function store(options: Partial<KubernetesActionStoreOptions> = {}): KubernetesActionStore {
+    return kubernetesActionStore({
       client,
       cluster: "east",
       namespaceFor: () => namespace,
@@ -50,9 +49,15 @@ export async function storeCluster(t: TestScope) {
       log: silentLog,
       ...options,
     });
-    const done = store.run(stop.signal);
+  }
+
+  /** One that runs. */
+  function open(options: Partial<KubernetesActionStoreOptions> = {}): RunningStore {
+    const opened = store(options);
+    const stop = new AbortController();
+    const done = opened.run(stop.signal);
     return {
-      ...store,
+      ...opened,
       async [Symbol.asyncDispose]() {
         stop.abort();
         await done;
@@ -71,6 +76,7 @@ export async function storeCluster(t: TestScope) {
     ...cluster,
     actions,
     objectStore,
+    store,
     open,
     countingClient,
     async stored(): Promise<TaskAction[]> {
