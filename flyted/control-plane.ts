@@ -48,6 +48,7 @@ import {
   specCache,
   watchClusters,
   watchExpiry,
+  whyUnroutable,
 } from "@flyte-ts/control-plane/queue-service";
 import {
   actionData,
@@ -131,7 +132,7 @@ export async function controlPlane(options: ControlPlaneOptions): Promise<Contro
   const signal = signals({ database, writer, conditionOf });
   const updates = updateStreams({ database, bus, runs });
   const identities = describeIdentities([identity]);
-  const reader = actionReader({ database, runs, specs, identities });
+  const reader = actionReader({ database, runs, specs, identities, whyWaiting: whyUnroutable });
   const knownProject = rememberProjects();
 
   async function requireProject(project: string, domain: string): Promise<void> {

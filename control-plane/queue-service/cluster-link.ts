@@ -80,7 +80,6 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
       session,
       heartbeatInterval: toDuration(sessions.heartbeatMs),
       leaseDuration: toDuration(sessions.leaseMs),
-      ...describe(),
     });
   }
 
@@ -124,6 +123,14 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
       let inbox: LeasedItem[] = [];
       let leave = () => {};
       let beating: NodeJS.Timeout | undefined;
+      const end = () => {
+        clearInterval(beating);
+        leave();
+        unsubscribe();
+        bell.close();
+      };
+      // A reader that is gone may never take the message that waits for it: then `finally` is not reached.
+      signal.addEventListener("abort", end, { once: true });
       try {
         const admission: Admission = { cluster, session: await sessions.begin(request) };
         if (!how) beating = keepAlive(admission, () => bell.ring({ ...noHint, routes: true }));
@@ -167,10 +174,8 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
           await bell.wait(() => inbox.length > 0);
         }
       } finally {
-        clearInterval(beating);
-        leave();
-        unsubscribe();
-        bell.close();
+        signal.removeEventListener("abort", end);
+        end();
       }
     },
     async heartbeat({ cluster, session }) {

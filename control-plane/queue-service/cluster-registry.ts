@@ -4,7 +4,7 @@
  */
 import { type RoutableCluster, type RouteClass, route } from "@flyte-ts/core";
 import type { Sql } from "@flyte-ts/platform/postgres";
-import { type ClusterRow, insertClasses, pendingClasses, readClusters } from "./clusters-store.ts";
+import { type ClusterRow, insertClasses, newClasses, pendingClasses, readClusters } from "./clusters-store.ts";
 
 /** Classes that one cluster may take together with the same others. */
 export interface ClassGroup {
@@ -32,6 +32,9 @@ export interface ClusterRegistryOptions {
   maxClasses?: number;
 }
 
+/** A class is seen this much later than it was written, at most. */
+const LONGEST_COMMIT_MS = 60_000;
+
 export function clusterRegistry({ database, maxClasses = 500 }: ClusterRegistryOptions): ClusterRegistry {
   let clusters: readonly ClusterRow[] = [];
   const classes = new Map<bigint, RouteClass>();
@@ -40,14 +43,22 @@ export function clusterRegistry({ database, maxClasses = 500 }: ClusterRegistryO
   const groups = new Map<string, readonly ClassGroup[]>();
   let reading: Promise<void> = Promise.resolve();
   let next: Promise<void> | undefined;
+  /** Classes written before this were read. */
+  let since = new Date(0);
 
   async function read(): Promise<void> {
-    const [rows, pending] = await Promise.all([readClusters(database), pendingClasses(database)]);
+    const [rows, fresh, pending] = await Promise.all([
+      readClusters(database),
+      newClasses(database, since, maxClasses),
+      pendingClasses(database),
+    ]);
     clusters = rows;
     takers.clear();
     groups.clear();
     if (classes.size > maxClasses) classes.clear();
-    for (const one of pending) classes.set(one.id, one);
+    for (const { id, requirements } of [...fresh, ...pending]) classes.set(id, { id, requirements });
+    const [newest] = fresh;
+    if (newest) since = new Date(newest.createdAt.getTime() - LONGEST_COMMIT_MS);
   }
 
   function takersOf(one: RouteClass): readonly string[] {

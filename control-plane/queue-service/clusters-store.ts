@@ -1,5 +1,5 @@
 /** SQL on `clusters` and `route_classes`: who may take work, and what work asks for. */
-import type { Requirements, RouteClass } from "@flyte-ts/core";
+import type { RouteClass } from "@flyte-ts/core";
 import type { Sql } from "@flyte-ts/platform/postgres";
 import { jsonBatch } from "../json-batch.ts";
 
@@ -154,14 +154,14 @@ export async function insertClasses(sql: Sql, classes: readonly RouteClass[]): P
   await sql.query({
     name: "insert-classes",
     text: `insert into route_classes (id, requirements)
-      select r.* from json_to_recordset($1) as r (id bigint, requirements jsonb) on conflict do nothing`,
+      select * from json_to_recordset($1) as r (id bigint, requirements jsonb) on conflict do nothing`,
     values: [jsonBatch(rows)],
   });
 }
 
 /** The classes of what is pending now, however much that is: one look into the index a class. */
 export async function pendingClasses(sql: Sql): Promise<RouteClass[]> {
-  const { rows } = await sql.query<{ id: bigint; requirements: Requirements }>({
+  const { rows } = await sql.query<RouteClass>({
     name: "pending-classes",
     text: `with recursive present (class) as (
         (select route_class from queue_items where state = 0 order by route_class limit 1)
@@ -169,6 +169,17 @@ export async function pendingClasses(sql: Sql): Promise<RouteClass[]> {
         select (select q.route_class from queue_items q where q.state = 0 and q.route_class > p.class
           order by q.route_class limit 1) from present p where p.class is not null)
       select c.id, c.requirements from present p join route_classes c on c.id = p.class`,
+  });
+  return rows;
+}
+
+/** The newest classes that were written at `since` or later. */
+export async function newClasses(sql: Sql, since: Date, limit: number): Promise<(RouteClass & { createdAt: Date })[]> {
+  const { rows } = await sql.query<RouteClass & { createdAt: Date }>({
+    name: "new-classes",
+    text: `select id, requirements, created_at as "createdAt" from route_classes where created_at >= $1
+      order by created_at desc limit $2`,
+    values: [since, limit],
   });
   return rows;
 }

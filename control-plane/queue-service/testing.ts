@@ -12,11 +12,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { create } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { ActionsService } from "@flyte-ts/contract/flyteidl2/actions/actions_service_pb.ts";
 import { RunService } from "@flyte-ts/contract/flyteidl2/workflow/run_service_pb.ts";
 import { ClusterAdminService } from "@flyte-ts/contract/flytets/cluster/v1/cluster_admin_pb.ts";
-import { ClusterLinkService } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import { ClusterLinkService, ObjectStoreAccessSchema } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { type Clock, isTerminal, notFound } from "@flyte-ts/core";
 import { type ObjectStore, openObjectStore } from "@flyte-ts/platform/object-store";
 import { type Database, openDatabase, type Sql } from "@flyte-ts/platform/postgres";
@@ -33,6 +34,7 @@ import { clusterRegistry } from "./cluster-registry.ts";
 import { connectedClusters } from "./connected-clusters.ts";
 import { enqueue } from "./enqueue.ts";
 import { watchExpiry } from "./expiry.ts";
+import { whyUnroutable } from "./explain.ts";
 import { giveUpLost, watchClusters } from "./fencing.ts";
 import { sessions } from "./sessions.ts";
 import { specCache } from "./specs.ts";
@@ -139,6 +141,7 @@ async function openReplica(
   const link = clusterLink({
     clusters,
     sessions: registry,
+    objectStore: create(ObjectStoreAccessSchema, { url: "s3://flyte-data" }),
     database,
     bus,
     specs,
@@ -150,8 +153,8 @@ async function openReplica(
   const signal = signals({ database, writer, conditionOf });
   const updates = updateStreams({ database, bus, runs });
   const identities = describeIdentities([]);
-  const reader = actionReader({ database, runs, specs, identities });
-  const create = createRun({
+  const reader = actionReader({ database, runs, specs, identities, whyWaiting: whyUnroutable });
+  const createRuns = createRun({
     queue,
     objects,
     async requireProject() {},
@@ -163,7 +166,7 @@ async function openReplica(
   const transport = testTransport(({ service }) => {
     service(
       RunService,
-      runService({ database, bus, runs, reader, createRun: create, aborts: abort, signals: signal, identities }),
+      runService({ database, bus, runs, reader, createRun: createRuns, aborts: abort, signals: signal, identities }),
     );
     service(
       ActionsService,

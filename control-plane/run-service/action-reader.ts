@@ -1,13 +1,13 @@
 /** Reads an action or a run with all that its views need; a name that does not exist is NOT_FOUND. */
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import type { ActionIdentifier, RunIdentifier } from "@flyte-ts/contract/flyteidl2/common/identifier_pb.ts";
 import { type TaskSpec, TaskSpecSchema } from "@flyte-ts/contract/flyteidl2/task/task_definition_pb.ts";
-import type { ActionDetails } from "@flyte-ts/contract/flyteidl2/workflow/run_definition_pb.ts";
-import { invalidArgument, notFound } from "@flyte-ts/core";
-import type { Database } from "@flyte-ts/platform/postgres";
+import { type ActionDetails, ClusterEventSchema } from "@flyte-ts/contract/flyteidl2/workflow/run_definition_pb.ts";
+import { ActionPhase, invalidArgument, notFound, toTimestamp } from "@flyte-ts/core";
+import type { Database, Sql } from "@flyte-ts/platform/postgres";
 import type { DescribeIdentity } from "../identity-service/index.ts";
 import { requireSpec, type SpecCache } from "../queue-service/specs.ts";
-import { type ActionRow, readActions, readEvents } from "../state-service/store.ts";
+import { type ActionKey, type ActionRow, readActions, readEvents } from "../state-service/store.ts";
 import { detailsView } from "./action-view.ts";
 import { attemptsView } from "./attempts.ts";
 import { type KnownRun, type RunCache, runKey } from "./run-cache.ts";
@@ -24,9 +24,11 @@ export interface ActionReaderOptions {
   runs: RunCache;
   specs: SpecCache;
   identities: DescribeIdentity;
+  /** Why no cluster may take a pending action, if that is so. */
+  whyWaiting?: (sql: Sql, key: ActionKey) => Promise<{ message: string; since: Date } | undefined>;
 }
 
-export function actionReader({ database, runs, specs, identities }: ActionReaderOptions): ActionReader {
+export function actionReader({ database, runs, specs, identities, whyWaiting }: ActionReaderOptions): ActionReader {
   async function run(id: RunIdentifier | undefined): Promise<KnownRun> {
     if (!id) throw invalidArgument("the request names no run");
     const found = (await runs.byName(database, [id])).get(runKey(id));
@@ -51,8 +53,17 @@ export function actionReader({ database, runs, specs, identities }: ActionReader
       return { run: of, row };
     },
     async details(of, row) {
-      const [task, events] = await Promise.all([taskSpec(row), readEvents(database, row)]);
-      return detailsView(of, row, task, attemptsView(row, events), identities);
+      const [task, events, trouble] = await Promise.all([
+        taskSpec(row),
+        readEvents(database, row),
+        row.phase === ActionPhase.QUEUED ? whyWaiting?.(database, row) : undefined,
+      ]);
+      const attempts = attemptsView(row, events);
+      if (trouble) {
+        const { message, since } = trouble;
+        attempts.at(-1)?.clusterEvents.push(create(ClusterEventSchema, { message, occurredAt: toTimestamp(since) }));
+      }
+      return detailsView(of, row, task, attempts, identities);
     },
   };
 }

@@ -119,8 +119,10 @@ CREATE INDEX queue_items_pending ON queue_items USING btree (route_class, slots,
 create table route_classes (
   id bigint not null,
   requirements jsonb not null,
+  created_at timestamp with time zone not null default clock_timestamp(),
   constraint route_classes_pkey PRIMARY KEY (id)
 );
+CREATE INDEX route_classes_by_time ON route_classes USING btree (created_at);
 
 create table runs (
   id bigint not null generated always as identity,

@@ -151,8 +151,10 @@ create index queue_items_cache on queue_items (cache_key) where cache_key is not
 -- What actions ask of a cluster; actions that ask the same share a row. The id is a digest of the requirements.
 create table route_classes (
   id bigint primary key,
-  requirements jsonb not null          -- core/routing.ts: Requirements
+  requirements jsonb not null,         -- core/routing.ts: Requirements
+  created_at timestamptz not null default clock_timestamp()
 );
+create index route_classes_by_time on route_classes (created_at);
 
 -- Places that run actions. Leases belong to them and outlive their executors.
 create table clusters (
