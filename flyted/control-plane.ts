@@ -89,6 +89,8 @@ export interface ControlPlaneOptions {
   objectStore: ObjectStoreAccess;
   /** Attempts that the system may lose before an action fails. */
   systemRetries: number;
+  /** How long clusters keep their leases without a heartbeat, and how often to send one. */
+  leases?: { leaseMs: number; heartbeatMs: number };
   tracer?: Tracer;
   /** An action came into a phase by a commit of this replica. */
   onPhase?(phase: number): void;
@@ -123,7 +125,7 @@ export async function controlPlane(options: ControlPlaneOptions): Promise<Contro
   const queue = tracedQueue(enqueue({ database, bus, specs, runs, clusters }), tracer);
   const writer = stateWriter({ database, bus, specs });
   const giveUp = giveUpLost({ database, writer });
-  const session = sessions({ database, bus, giveUp });
+  const session = sessions({ database, bus, giveUp, ...options.leases });
   const link = tracedLink(
     clusterLink({ database, bus, specs, runs, writer, sessions: session, clusters, objectStore: options.objectStore }),
     tracer,

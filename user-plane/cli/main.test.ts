@@ -65,6 +65,13 @@ describe("flyte-ts", () => {
     [["up", "--port", "65536"], /--port must be/],
     [["up", "--port"], /flyte-ts up: option '--port <value>' argument missing/],
     [["up", "here"], /unexpected argument "here"/],
+    [["cluster"], /say what to do: list, show, drain, resume, forget, explain/],
+    [["cluster", "lits"], /unknown command "lits"/],
+    [["cluster", "toString"], /unknown command "toString"/],
+    [["cluster", "show"], /name the cluster to show/],
+    [["cluster", "list", "east"], /unexpected argument "east"/],
+    [["cluster", "explain", "a/b/c"], /name a RUN or RUN\/ACTION, not "a\/b\/c"/],
+    [["cluster", "list", "--endpoint", "here"], /--endpoint must be a URL/],
   ];
   for (const [args, message] of wrong) {
     test(`wrong usage: ${args.join(" ")}`, () => {
