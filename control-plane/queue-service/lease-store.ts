@@ -121,7 +121,7 @@ export async function endingItems(sql: Sql, cluster: string): Promise<LeasedItem
   return rows;
 }
 
-/** What clusters hold whose leases are given up, oldest first; of one cluster when it is named. */
+/** What clusters hold that are lost. */
 export async function lostItems(
   sql: Sql,
   limit: number,

@@ -131,7 +131,10 @@ export function sessions(options: SessionsOptions): Sessions {
       });
       await giveUp();
       await change(async (sql) => {
-        if ((await known(sql, name)).lostAt) await deleteCluster(sql, name);
+        if (!(await known(sql, name)).lostAt) {
+          throw failedPrecondition(`cluster ${name} came back meanwhile and is kept; stop its executor first`);
+        }
+        await deleteCluster(sql, name);
       });
     },
   };
