@@ -31,7 +31,7 @@ import { essence, type Held, heldObjects, isNewer } from "./held.ts";
 import { keyedLock } from "./keyed-lock.ts";
 import { ownSelector, taskActionMeta, taskActionName, taskActionObject } from "./object.ts";
 import { deleted, ending, recordOf, strangeness, vanished } from "./read-object.ts";
-import { refusalOf, tooLarge } from "./refusal.ts";
+import { noNamespace, refusalOf, tooLarge } from "./refusal.ts";
 import { rejections } from "./rejections.ts";
 import { keyOfSpec, leaseStub, specOf } from "./spec.ts";
 import { initialState, statusOf } from "./status.ts";
@@ -247,7 +247,10 @@ export function kubernetesActionStore(options: KubernetesActionStoreOptions): Ku
       await options.prepareNamespace?.(namespace, lease);
       return await api.create(object);
     } catch (error) {
-      throw isKubernetesError(error) ? (refusalOf(error) ?? error) : error;
+      if (!isKubernetesError(error)) throw error;
+      // Nobody makes it: an attempt would wait for ever.
+      if (!options.prepareNamespace && error.reason === "NotFound") throw noNamespace(error);
+      throw refusalOf(error) ?? error;
     }
   }
 

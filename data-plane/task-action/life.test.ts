@@ -97,6 +97,16 @@ test("a new attempt never meets what is left of an older one", needsCluster("api
   await Promise.all([first, second].map((lease) => run.released(keyOf(lease))));
 });
 
+test("a namespace that nobody makes fails the attempt", needsCluster("api"), async (t) => {
+  const { store, objectStore } = await storeCluster(t);
+  await using run = executorOn(store({ namespaceFor: () => "nowhere-at-all" }), objectStore);
+  const lease = sleepLease("a", 1);
+  run.plane.lease(lease);
+  const { error } = await run.released(keyOf(lease));
+  assert.equal(error?.code, "NamespaceNotFound");
+  assert.match(error?.message ?? "", /namespaces "nowhere-at-all" not found; create the namespace/);
+});
+
 test("what would be too large fails and says what is", needsCluster("api"), async (t) => {
   const { store, objectStore, stored } = await storeCluster(t);
   await using run = executorOn(store(), objectStore);

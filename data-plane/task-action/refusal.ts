@@ -26,6 +26,12 @@ export function refusalOf(error: KubernetesError): UnstorableError | undefined {
   }
 }
 
+export function noNamespace(error: KubernetesError): UnstorableError {
+  const message = `${error.message}; create the namespace, or let the executor do it`;
+  const attemptError = { code: "NamespaceNotFound", message, kind: "system", recoverable: true } as const;
+  return new UnstorableError(attemptError, { cause: error });
+}
+
 /** Undefined: it fits. */
 export function tooLarge(object: TaskAction, key: string): UnstorableError | undefined {
   const bytes = bytesOf(object);
