@@ -2,6 +2,8 @@
  * Everything an executor can be told, with its default and its meaning: the one list that file, environment, flags and
  * documentation follow. The environment spells keys like `FLYTE_TS_CONTROL_PLANE`.
  */
+import { connectorConfig } from "@flyte-ts/data-plane/plugins/connector";
+import { jobConfig } from "@flyte-ts/data-plane/plugins/job-operators";
 import { podConfig } from "@flyte-ts/data-plane/plugins/pod";
 import {
   type ConfigSources,
@@ -37,6 +39,20 @@ const executorSchema = z.strictObject({
     .default("single")
     .describe("all actions in one namespace, or by template"),
   namespaceTemplate: text.default("{project}-{domain}"),
+  namespaceDefaults: z
+    .strictObject({
+      quota: z.record(text, z.string()).default({}).describe("hard limits of a ResourceQuota, by resource"),
+      serviceAccount: z
+        .strictObject({
+          name: text.default("default"),
+          annotations: z.record(text, z.string()).default({}),
+          imagePullSecrets: z.array(text).default([]),
+        })
+        .optional()
+        .describe("made in each namespace"),
+    })
+    .prefault({})
+    .describe("of namespaces that are made by template"),
   labels: z.record(text, z.string()).default({}).describe("what runs may select clusters by"),
   queues: z.array(dnsLabel).default([]).describe("queues that this cluster serves"),
   slots: z.int().min(1).max(100_000).default(1000).describe("actions that work at once"),
@@ -53,6 +69,8 @@ const executorSchema = z.strictObject({
     .prefault({}),
   concurrency: z.int().min(1).max(10_000).default(64).describe("attempts looked after at the same moment"),
   pods: podConfig.prefault({}),
+  jobs: jobConfig.prefault({}),
+  connectors: z.array(connectorConfig).default([]),
   logs: logSchema.prefault({}),
   telemetry: telemetrySchema.prefault({}),
   drainSeconds: z.number().min(0).max(3600).default(20),

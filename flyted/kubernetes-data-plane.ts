@@ -1,8 +1,12 @@
 /** The rooms of the data plane joined over one Kubernetes cluster. */
-import type { LeasedAction } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
-import { type ControlLink, executor, memoryActionStore } from "@flyte-ts/data-plane/executor";
-import { kubernetesPods, podPlugin } from "@flyte-ts/data-plane/plugins/pod";
+import { type ControlLink, executor } from "@flyte-ts/data-plane/executor";
+import { namespaceKeeper, namespaceMap } from "@flyte-ts/data-plane/namespaces";
+import { connectorPlugin } from "@flyte-ts/data-plane/plugins/connector";
+import { jobKinds, jobPlugin, kubernetesJobs } from "@flyte-ts/data-plane/plugins/job-operators";
+import { kubernetesPods, podLogs, podPlugin } from "@flyte-ts/data-plane/plugins/pod";
 import { sleepPlugin } from "@flyte-ts/data-plane/plugins/sleep";
+import { kubernetesSecrets } from "@flyte-ts/data-plane/secrets";
+import { kubernetesActionStore } from "@flyte-ts/data-plane/task-action";
 import type { Config } from "@flyte-ts/platform/config";
 import type { KubernetesClient } from "@flyte-ts/platform/kubernetes";
 import type { ObjectStore } from "@flyte-ts/platform/object-store";
@@ -26,42 +30,52 @@ export interface KubernetesDataPlaneOptions {
   log: Logger;
 }
 
+/** Each `run` begins anew from what the cluster holds: a replica that leads again knows nothing of its last term. */
 export function kubernetesDataPlane(options: KubernetesDataPlaneOptions): { run(signal: AbortSignal): Promise<void> } {
-  const { config, client, namespace, link, objects, store, name, log } = options;
+  const { config, client, link, objects, name, log } = options;
   const { cluster } = config;
-  const namespaceOf = (_lease: LeasedAction) => namespace;
-  const { FLYTE_AWS_SECRET_ACCESS_KEY, FLYTE_AWS_ACCESS_KEY_ID, ...open } = storeEnvironment({
-    ...store,
-    ...(config.taskObjectStoreEndpoint && { endpoint: config.taskObjectStoreEndpoint }),
-  });
-  const secret = { FLYTE_AWS_ACCESS_KEY_ID, FLYTE_AWS_SECRET_ACCESS_KEY };
+  const secrets = kubernetesSecrets({ client, namespace: options.namespace });
+  const environment = taskVariables(config, options.store);
 
   return {
     async run(signal) {
-      const clusterUid = await options.clusterUid();
+      const places = placesOf(options);
+      const store = kubernetesActionStore({ client, cluster, objectStore: objects, log, ...places });
+      const watched = places.namespaces ? { namespaces: places.namespaces } : {};
+      const pods = kubernetesPods({ client, cluster, log, ...watched });
+      const parts = {
+        cluster,
+        pods,
+        objectStore: objects,
+        secrets,
+        config: config.pods,
+        log,
+        logs: podLogs({ client, objectStore: objects, log }),
+        namespace: places.namespaceFor,
+        owner: ({ key }: { key: string }) => store.ownerOf(key),
+        podTemplate: podTemplates(client, options.namespace),
+        taskEnvironment: () => environment.open,
+        secretEnvironment: () => environment.secret,
+      };
+      const jobs = kubernetesJobs({ client, cluster, kinds: jobKinds, pods, log, ...watched });
       const plugins = [
         sleepPlugin({ objectStore: objects }),
-        podPlugin({
-          cluster,
-          pods: kubernetesPods({ client, cluster, namespaces: [namespace], log }),
-          objectStore: objects,
-          secrets: { read: async (_scope, refs) => refs.map(() => undefined) },
-          config: config.pods,
-          log,
-          namespace: namespaceOf,
-          podTemplate: podTemplates(client, namespace),
-          taskEnvironment: () => ({ ...taskEndpoint(config.taskEndpoint ?? config.controlPlane), ...open }),
-          secretEnvironment: () =>
-            Object.fromEntries(Object.entries(secret).flatMap(([key, value]) => (value ? [[key, value]] : []))),
-        }),
+        podPlugin(parts),
+        jobPlugin({ ...parts, kinds: jobKinds, jobs, jobConfig: config.jobs }),
       ];
+      if (config.connectors.length > 0) {
+        const { connectors } = config;
+        plugins.push(
+          connectorPlugin({ connectors, objectStore: objects, secrets, taskEnvironment: parts.taskEnvironment, log }),
+        );
+      }
       await executor({
         cluster,
-        clusterUid,
+        clusterUid: await options.clusterUid(),
         name,
         kind: "kubernetes",
         link,
-        store: memoryActionStore(),
+        store,
         plugins,
         log,
         slots: config.slots,
@@ -71,6 +85,36 @@ export function kubernetesDataPlane(options: KubernetesDataPlaneOptions): { run(
         concurrency: config.concurrency,
       }).run(signal);
     },
+  };
+}
+
+/** Where actions live: in the executor's namespace, or in one for each project and domain, which is made when needed. */
+function placesOf({ config, client, namespace, log }: KubernetesDataPlaneOptions) {
+  const { namespaceMode, namespaceTemplate, namespaceDefaults } = config;
+  if (namespaceMode === "single") {
+    const { namespaceFor } = namespaceMap({ mode: "single", namespace });
+    return { namespaceFor, namespaces: [namespace] };
+  }
+  const { namespaceFor } = namespaceMap({ mode: "template", template: namespaceTemplate, reserved: [namespace] });
+  const { quota, serviceAccount } = namespaceDefaults;
+  const keeper = namespaceKeeper({
+    client,
+    log,
+    ...(Object.keys(quota).length > 0 && { quota }),
+    ...(serviceAccount && { serviceAccount }),
+  });
+  return { namespaceFor, prepareNamespace: keeper.prepare };
+}
+
+/** What tasks are told of this server; `secret` is what no pod may show. */
+function taskVariables(config: ExecutorConfig, store: Config["objectStore"]) {
+  const { taskObjectStoreEndpoint: endpoint, taskEndpoint: server = config.controlPlane } = config;
+  const all = storeEnvironment({ ...store, ...(endpoint && { endpoint }) });
+  const isSecret = ([variable]: [string, string]) => /KEY/.test(variable);
+  const entries = Object.entries(all);
+  return {
+    open: { ...taskEndpoint(server), ...Object.fromEntries(entries.filter((entry) => !isSecret(entry))) },
+    secret: Object.fromEntries(entries.filter(isSecret)),
   };
 }
 

@@ -8,10 +8,7 @@
  */
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import {
-  ClusterLinkService,
-  type ObjectStoreAccess,
-} from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import { ClusterLinkService, type ObjectStoreAccess } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import type { ControlLink } from "../executor/index.ts";
 
 export interface RemoteControlLinkOptions {

@@ -8,7 +8,7 @@ import { type FSWatcher, watch } from "node:fs";
 import { open, readFile } from "node:fs/promises";
 import type { Clock } from "@flyte-ts/core";
 import { lineCutter, type Piece } from "./lines.ts";
-import type { LogLine } from "./log-store.ts";
+import type { LogLine } from "./log-line.ts";
 import { parseStamps, type Stamps, stampText } from "./stamps.ts";
 
 export interface LiveLog {

@@ -7,9 +7,9 @@
  */
 import { ObjectNotFoundError, type ObjectStore } from "@flyte-ts/platform/object-store";
 import { pause } from "../executor/index.ts";
+import { type LogLine, LogNotFoundError } from "./log-line.ts";
 import { endsAt, listParts, openPart, partAt } from "./log-parts.ts";
 import { markRead, RENEW_MS } from "./log-readers.ts";
-import { type LogLine, LogNotFoundError } from "./log-store.ts";
 import { decodeLines, decodeLog, HEADER, storedUri } from "./stored-log.ts";
 
 export interface LogReaderOptions {

@@ -9,30 +9,9 @@ import type { Clock } from "@flyte-ts/core";
 import type { ObjectStore } from "@flyte-ts/platform/object-store";
 import { type Log, pause } from "../executor/index.ts";
 import { type LiveLog, liveLog } from "./live-log.ts";
+import { type LogBatch, LogNotFoundError } from "./log-line.ts";
 import { type ReadTimes, readLog } from "./log-reader.ts";
 import { encodePiece, HEADER, storedUri } from "./stored-log.ts";
-
-export interface LogLine {
-  /** With its newline; without it when the line is a piece or not complete. */
-  message: string;
-  timestamp: Date;
-  /** Not the task's: a line of ours about the log. */
-  system?: boolean;
-}
-
-export interface LogBatch {
-  lines: LogLine[];
-}
-
-/** No byte of the log exists (yet). */
-export class LogNotFoundError extends Error {
-  override readonly name = "LogNotFoundError";
-  constructor(attemptUri: string) {
-    super(
-      `there is no log of the attempt at ${attemptUri} (yet): it has not written a line, or it never ran here; try again`,
-    );
-  }
-}
 
 export interface LogStoreOptions {
   objectStore: Pick<ObjectStore, "root" | "put" | "stream" | "list">;

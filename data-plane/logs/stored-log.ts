@@ -9,7 +9,7 @@
  * Bytes are as the process wrote them, also when they are no UTF-8. Readable by eye, appendable, streamable.
  */
 import { firstLine, lineCutter, MAX_PIECE_BYTES } from "./lines.ts";
-import type { LogLine } from "./log-store.ts";
+import type { LogLine } from "./log-line.ts";
 
 export const HEADER = "flyte-ts-log 1\n";
 const NEWLINE = 0x0a;

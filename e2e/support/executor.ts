@@ -98,7 +98,12 @@ export async function startExecutor(t: Scope, options: ExecutorOptions): Promise
   return executor;
 }
 
-/** Many pods fit on a small machine, and what is ended ends soon. */
+/** Many pods fit on a small machine, each may use what is free, and what is ended ends soon. */
 const defaults = {
-  pods: { requests: { cpu: "10m", memory: "64Mi" }, terminationGraceSeconds: 2, imagePullPolicy: "Never" },
+  pods: {
+    requests: { cpu: "10m", memory: "64Mi" },
+    limits: { cpu: "2", memory: "1Gi" },
+    terminationGraceSeconds: 2,
+    imagePullPolicy: "Never",
+  },
 };

@@ -44,7 +44,7 @@ export interface BuildParts {
   secretValues: readonly (Uint8Array | undefined)[];
   /** The PodTemplate that {@link podTemplateName} names; undefined when there is none of this name. */
   podTemplate: PodTemplateSpec | undefined;
-  /** Of the run; the task's own wish when absent. */
+  /** Wins over the wishes of the run and of the task. */
   interruptible?: boolean | undefined;
   /** What becomes of the task's containers before the cluster adds its part: for objects that have pods inside. */
   shape?: ((task: TaskPod) => TaskPod) | undefined;
@@ -267,11 +267,14 @@ function podSpec(spec: PodSpec, parts: BuildParts, secrets: SecretParts): PodSpe
   const volumes = [...(spec.volumes ?? []), ...secrets.volumes, ...(memory ? [memory.volume] : [])];
   const pullSecrets = [...(spec.imagePullSecrets ?? []), ...config.imagePullSecrets.map((name) => ({ name }))];
   const account =
-    template?.securityContext?.runAs?.k8sServiceAccount || spec.serviceAccountName || config.serviceAccount;
+    parts.lease.serviceAccount ||
+    template?.securityContext?.runAs?.k8sServiceAccount ||
+    spec.serviceAccountName ||
+    config.serviceAccount;
   const accelerator = template?.extendedResources?.gpuAccelerator;
   const needs = needsOf({
     config,
-    interruptible: parts.interruptible ?? wishesInterruptible(template),
+    interruptible: parts.interruptible ?? parts.lease.interruptible ?? wishesInterruptible(template),
     resources: new Set(spec.containers.flatMap(({ resources }) => Object.keys(resources?.limits ?? {}))),
     accelerator,
     acceleratorResource: acceleratorResource(config, accelerator?.deviceClass),

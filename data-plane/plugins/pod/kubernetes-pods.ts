@@ -10,6 +10,7 @@ import {
   type KubernetesClient,
   type ListWatch,
   listWatch,
+  type OwnerReference,
   type Resource,
 } from "@flyte-ts/platform/kubernetes";
 import type { Log } from "../../executor/index.ts";
@@ -19,6 +20,9 @@ import { labelValue } from "./names.ts";
 import type { Pod, SecretObject } from "./objects.ts";
 import type { PodAddress, Pods, Removal } from "./pods.ts";
 import { unless } from "./unless.ts";
+
+/** What stands for an attempt in the cluster; what is said of it is said of its pod. */
+const OWNER = "TaskAction";
 
 export interface KubernetesPodsOptions {
   client: KubernetesClient;
@@ -32,7 +36,9 @@ export interface KubernetesPodsOptions {
 export function kubernetesPods({ client, cluster, namespaces, log }: KubernetesPodsOptions): Pods {
   const pods = core<Pod>(client, "pods");
   const secrets = core<SecretObject>(client, "secrets");
-  const events = kubeEvents({ client, ...(namespaces ? { namespaces } : {}), kind: "Pod", log });
+  const told = { client, ...(namespaces ? { namespaces } : {}), log };
+  const events = kubeEvents({ ...told, kind: "Pod" });
+  const ownerEvents = kubeEvents({ ...told, kind: OWNER });
   const labelSelector = `${MANAGED}=true,${CLUSTER}=${labelValue(cluster)}`;
   let watches: ListWatch<Pod>[] = [];
 
@@ -70,7 +76,7 @@ export function kubernetesPods({ client, cluster, namespaces, log }: KubernetesP
       await unless("NotFound", pods.delete(name, { namespace, gracePeriodSeconds: graceSeconds }));
       if (secret) await unless("NotFound", secrets.delete(name, { namespace }));
     },
-    events: (pod) => events.of(pod.metadata.uid),
+    events: (pod) => [...events.of(pod.metadata.uid), ...ownersOf(pod).flatMap(({ uid }) => ownerEvents.of(uid))],
     async list() {
       const found: Pod[] = [];
       for (const scope of scopes()) {
@@ -100,9 +106,21 @@ export function kubernetesPods({ client, cluster, namespaces, log }: KubernetesP
           },
         }),
       );
-      await Promise.all([...watches.map((watch) => watch.run(signal)), events.run(changed, signal)]);
+      const ownerChanged = ({ namespace = "", name }: PodAddress) => {
+        for (const { objects } of watches) {
+          for (const pod of objects.values()) {
+            if (pod.metadata.namespace === namespace && ownersOf(pod).some((owner) => owner.name === name)) tell(pod);
+          }
+        }
+      };
+      const followed = [events.run(changed, signal), ownerEvents.run(ownerChanged, signal)];
+      await Promise.all([...watches.map((watch) => watch.run(signal)), ...followed]);
     },
   };
+}
+
+function ownersOf({ metadata }: Pod): readonly OwnerReference[] {
+  return (metadata.ownerReferences ?? []).filter(({ kind }) => kind === OWNER);
 }
 
 function core<T extends KubeObject>(client: KubernetesClient, plural: string): Resource<T> {

@@ -158,6 +158,29 @@ test("connections that break, and an API server that is away for a while: every 
   );
 });
 
+test("a connection that is dead without a word is found out", needsNode, async (t) => {
+  const one = await podLogsCluster(t);
+  const relay = await relayTo(t, one.kubeconfig);
+  one.life({ client: relay.client, times: { silentMs: 500, againMs: 50 } });
+  await one.shell("a", counting("/tmp/stop"));
+  let count = 0;
+  const stop = new AbortController();
+  const counted = () => {
+    count += 1;
+  };
+  const live = one.read("a", counted, stop.signal);
+  await eventually(() => count > 20);
+  relay.freeze();
+  const before = count;
+  await eventually(() => count > before + 50);
+  stop.abort();
+  const lines = await live;
+  assert.deepEqual(
+    lines.map(({ message }) => message),
+    lines.map((_, index) => `line ${index}\n`),
+  );
+});
+
 test("pods that are deleted: their last words are kept, and what is not known is said", needsNode, async (t) => {
   const one = await podLogsCluster(t);
   const executor = one.life();

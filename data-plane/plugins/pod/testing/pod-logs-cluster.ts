@@ -101,11 +101,11 @@ export async function podLogsCluster(t: TestContext, mode: ClusterMode = "node")
         ),
       ),
     /** From the first line, which is waited for, to the end. */
-    async read(name: string, onLine: (line: LogLine) => void = () => {}): Promise<LogLine[]> {
+    async read(name: string, onLine: (line: LogLine) => void = () => {}, signal?: AbortSignal): Promise<LogLine[]> {
       const lines: LogLine[] = [];
       for (;;) {
         try {
-          for await (const batch of reader.tail({ attemptUri: uriOf(name) })) {
+          for await (const batch of reader.tail({ attemptUri: uriOf(name), ...(signal && { signal }) })) {
             for (const line of batch.lines) {
               lines.push(line);
               onLine(line);
