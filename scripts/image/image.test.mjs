@@ -108,7 +108,8 @@ test("it is small", LINUX, async () => {
 
 test("its programs run on nothing but it, as its user", LINUX, async (t) => {
   if (process.geteuid?.() !== 0) return t.skip("needs root, for chroot");
-  const run = (...args) => capture("chroot", [`--userspec=${USER}`, image, ...args], { env: { PATH: process.env.PATH, HOME: "/home/flyte" } });
+  const run = (...args) =>
+    capture("chroot", [`--userspec=${USER}`, image, ...args], { env: { PATH: process.env.PATH, HOME: "/home/flyte" } });
   const version = await run(...ENTRYPOINT, "version", "--json");
   assert.equal(version.code, 0, version.output);
   assert.equal(
