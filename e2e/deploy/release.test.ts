@@ -52,7 +52,7 @@ test("an upgrade while a run goes on", needs, async () => {
   const [run = ""] = await python.submit("basics", { task: "fan_out", inputs: { n: 6 } });
   await release.upgrade({
     controlPlane: { config: { logs: { level: "debug" } } },
-    executor: { config: { labels: { upgraded: "yes" } } },
+    executor: { config: { labels: { upgraded: "once" } } },
   });
   assert.deepEqual(await outputsOf(wire, run), [55]);
 });

@@ -150,6 +150,7 @@ export function listWatch<T extends KubeObject>(options: ListWatchOptions<T>): L
         seen += 1;
         const now = event.object.metadata.resourceVersion as string;
         if (version !== undefined && isBefore(now, version)) throw wentBack(fields.resource, version, now);
+        if (event.type === "BOOKMARK") bookmarks = true;
         if (event.type === "DELETED") emit(cache.remove(lighter(event.object)));
         else if (event.type !== "BOOKMARK") emit(cache.put(lighter(event.object)));
         version = now;
@@ -157,7 +158,8 @@ export function listWatch<T extends KubeObject>(options: ListWatchOptions<T>): L
     });
     if (end === "stalled") {
       counts.stalls += 1;
-      log.warn(fields, "a watch was silent for too long and is opened anew");
+      // Where a resource has no bookmarks (events), silence is usual.
+      log[bookmarks ? "warn" : "debug"](fields, "a watch was silent for too long and is opened anew");
     }
     return seen > 0 || performance.now() - started > shortWatchMs;
   }

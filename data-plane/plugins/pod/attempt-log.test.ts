@@ -22,6 +22,8 @@ const needsNode = needsCluster("node");
 async function loggedCluster(t: TestContext, owner?: (namespace: string) => OwnerReference | undefined) {
   let objects: FileStore | undefined;
   const one = await realCluster(t, {
+    // An attempt waits for its image until it is aborted.
+    config: { graces: { imagePullMs: 600_000 } },
     parts({ cluster: { client, namespace }, objectStore }) {
       objects = objectStore;
       return {

@@ -150,11 +150,13 @@ export function attemptLog(options: AttemptLogOptions): AttemptLog {
 
   function seeContainer(pod: Pod, status: ContainerStatus, label: string | undefined): boolean {
     const { running, terminated } = status.state ?? {};
-    if (!running && !terminated) return false;
     const { namespace = "", name } = pod.metadata;
     const key = `${name}/${status.name}`;
     const life = status.restartCount ?? 0;
     const known = sources.get(key);
+    // Of a pod that is deleted before its container started, kubelets say `ContainerStatusUnknown`: nothing wrote.
+    const hasEnded = terminated !== undefined && (known !== undefined || status.containerID !== undefined);
+    if (!running && !hasEnded) return false;
     const source: LogSource = known ?? {
       key,
       pod: { namespace, name },
@@ -170,7 +172,7 @@ export function attemptLog(options: AttemptLogOptions): AttemptLog {
     sources.set(key, source);
     const isNew = !known || known.life < life;
     if (isNew) Object.assign(source, { life, clean: false, complete: false });
-    source.ended = terminated !== undefined;
+    source.ended = hasEnded;
     return isNew;
   }
 

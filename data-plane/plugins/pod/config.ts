@@ -79,7 +79,9 @@ const graces = z.strictObject({
 
 export const podConfig = z.strictObject({
   requests: amounts.default({ cpu: "1", memory: "1Gi" }).describe("for tasks that ask for nothing"),
-  limits: amounts.default({}).describe("for tasks that name no limit and no request"),
+  limits: amounts
+    .default({ cpu: "1", memory: "1Gi" })
+    .describe("for tasks that name no limit and no request; raised to the request where that is more"),
   maximum: amounts.default({}).describe("what a task may ask for at most"),
   serviceAccount: text.optional().describe("for tasks that name none"),
   iamRoleAnnotation: text.optional().describe("annotation that takes a task's IAM role"),

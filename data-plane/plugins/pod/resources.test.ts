@@ -27,8 +27,15 @@ test("resources: what is not named follows what is, then the cluster", () => {
       { requests: { memory: "2Gi" }, limits: { memory: "4Gi" } },
       { requests: { cpu: "1", memory: "2Gi" }, limits: { cpu: "4", memory: "4Gi" } },
     ],
-    [[[GPU, "2"]], [], { requests: {} }, both({ "nvidia.com/gpu": "2" })],
-    [[[EPHEMERAL_STORAGE, "10Gi"]], [], { requests: {} }, both({ "ephemeral-storage": "10Gi" })],
+    // A cluster that reckons with little lets tasks have more; it never lets them have less than they reckon with.
+    [
+      [],
+      [],
+      { requests: { cpu: "10m", memory: "3Gi" } },
+      { requests: { cpu: "10m", memory: "3Gi" }, limits: { cpu: "1", memory: "3Gi" } },
+    ],
+    [[[GPU, "2"]], [], { requests: {}, limits: {} }, both({ "nvidia.com/gpu": "2" })],
+    [[[EPHEMERAL_STORAGE, "10Gi"]], [], { requests: {}, limits: {} }, both({ "ephemeral-storage": "10Gi" })],
   ];
   for (const [requests, limits, config, expected] of cases)
     assert.deepEqual(resources(requests, limits, config), expected);

@@ -49,13 +49,16 @@ export function completed(given: Required, config: PodConfig): Required {
   const defaults = { requests: quantities(config.requests), limits: quantities(config.limits) };
   const all = [requests, limits, defaults.requests, defaults.limits].flatMap((amounts) => Object.keys(amounts));
   for (const name of new Set(all)) {
-    const [request, limit] = [requests[name], limits[name]];
-    const named = request ?? limit;
-    const fallback = defaults.requests[name] ?? defaults.limits[name];
-    const value = named ?? fallback;
-    if (value === undefined) continue;
-    requests[name] = request ?? value;
-    limits[name] = limit ?? named ?? defaults.limits[name] ?? value;
+    const named = requests[name] ?? limits[name];
+    if (named === undefined) {
+      const request = defaults.requests[name] ?? (defaults.limits[name] as string);
+      const limit = defaults.limits[name] ?? request;
+      requests[name] = request;
+      limits[name] = more(request, limit) ? request : limit;
+    } else {
+      requests[name] ??= named;
+      limits[name] ??= named;
+    }
   }
   check(requests, limits, quantities(config.maximum));
   const { requests: _requests, limits: _limits, ...rest } = given;
