@@ -83,6 +83,8 @@ export function listWatch<T extends KubeObject>(options: ListWatchOptions<T>): L
   const counts: ListWatchCounts = { lists: 0, watches: 0, events: 0, gone: 0, stalls: 0, errors: 0 };
   const firstSync = Promise.withResolvers<void>();
   firstSync.promise.catch(() => {});
+  /** This resource has bookmarks. */
+  let bookmarks = false;
   /** Where to go on; undefined when everything must be listed. */
   let version: string | undefined;
 
