@@ -10,6 +10,7 @@ import { type Log, pause } from "../../executor/index.ts";
 import type { LogWriter } from "../../logs/index.ts";
 import {
   followContainer,
+  isLogGone,
   isPodGone,
   type LogSource,
   type Reading,
@@ -189,6 +190,7 @@ export function attemptLog(options: AttemptLogOptions): AttemptLog {
         } catch (error) {
           // The API server itself is away: all of it can be read later.
           if (isKubernetesError(error, "Unreachable")) throw error;
+          if (isLogGone(source, error)) return;
           if (tries > 1 && !isPodGone(error)) await pause(RETRY_MS, signal);
           else return void failed.set(source, error);
         }

@@ -86,7 +86,7 @@ export async function followContainer(
       again = source.mark === before ? Math.min(again + 1, MAX_AGAIN) : 1;
       waitMs = slot ? times.againMs * again : times.pollMs;
     } catch (error) {
-      if (signal.aborted || isPodGone(error)) return;
+      if (signal.aborted || isPodGone(error) || isLogGone(source, error)) return;
       source.clean = false;
       source.failures += 1;
       reading.onTrouble(source, error);
@@ -164,6 +164,11 @@ async function takeAll(batches: AsyncIterable<ContainerLines>, reading: Reading,
     source.failures = 0;
     await reading.take(source, batch);
   }
+}
+
+/** All was read when the container's log ended by itself; now the kubelet has removed it, as it does with a pod that goes. */
+export function isLogGone({ clean }: LogSource, error: unknown): boolean {
+  return clean && error instanceof NoContainerLogError;
 }
 
 /** A kubelet that does not know the pod yet has other words. */
