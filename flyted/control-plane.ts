@@ -127,7 +127,17 @@ export async function controlPlane(options: ControlPlaneOptions): Promise<Contro
   const giveUp = giveUpLost({ database, writer });
   const session = sessions({ database, bus, giveUp, ...options.leases });
   const link = tracedLink(
-    clusterLink({ database, bus, specs, runs, writer, sessions: session, clusters, objectStore: options.objectStore }),
+    clusterLink({
+      database,
+      bus,
+      specs,
+      runs,
+      writer,
+      sessions: session,
+      clusters,
+      objectStore: options.objectStore,
+      onUnreadable: (what) => log.warn(what, "parts of a report cannot be read and are left out"),
+    }),
     tracer,
   );
   const abort = aborts({ database, runs, writer });

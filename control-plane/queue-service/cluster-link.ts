@@ -30,6 +30,7 @@ import type { ConnectedClusters } from "./connected-clusters.ts";
 import { type Doorbell, doorbell, type Round } from "./doorbell.ts";
 import { type Admission, endingItems, heldItems, type LeasedItem, leaseItems } from "./lease-store.ts";
 import { abortOrders, leasedActions } from "./leased-action.ts";
+import { readableReport } from "./readable-report.ts";
 import { type Sessions, seconds } from "./sessions.ts";
 import type { SpecCache } from "./specs.ts";
 import { nextTimes } from "./store.ts";
@@ -66,6 +67,8 @@ export interface ClusterLinkOptions {
   batch?: number;
   /** How often a connection compares what it was sent with what the cluster holds; 15 s unless told. */
   recheckMs?: number;
+  /** Parts of a report that are left out because they cannot be read. */
+  onUnreadable?(what: { cluster: string; run: string; action: string; unreadable: string[] }): void;
   /** What peers leave of their share for so long is anybody's; 100 ms unless told. */
   leftoversMs?: number;
 }
@@ -183,9 +186,12 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
     },
     async report({ cluster, reports }) {
       const verdicts = await Promise.all(
-        reports.map(async (report) => {
-          if (!report.ref) throw invalidArgument("a report names no action");
-          const key = { runId: report.ref.runKey, name: report.ref.name };
+        reports.map(async (told) => {
+          if (!told.ref) throw invalidArgument("a report names no action");
+          const key = { runId: told.ref.runKey, name: told.ref.name };
+          const { report, unreadable } = readableReport(told);
+          if (unreadable.length > 0)
+            options.onUnreadable?.({ cluster, run: told.ref.run, action: key.name, unreadable });
           const result = await writer.submit({ kind: "report", key, cluster, report });
           return result === "stale" || result === "not-found" ? ReportVerdict.STALE : ReportVerdict.ACCEPTED;
         }),

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { ClusterEventSchema } from "@flyte-ts/contract/flyteidl2/workflow/run_definition_pb.ts";
 import { ActionPhase, phaseName, ROOT_ACTION } from "@flyte-ts/core";
 import { engine, failure, inconsistencies, queueRows, task } from "../queue-service/testing.ts";
 
@@ -132,4 +134,30 @@ test("a pending child that was only held while its parent failed and retries is 
   await cluster.succeed(await cluster.leased(run, "d"));
   await cluster.succeed(await cluster.leased(run, ROOT_ACTION, 2));
   assert.equal(await play.phase(run, ROOT_ACTION), "SUCCEEDED");
+});
+
+test("a report of which parts cannot be read: the phase counts, what can be read is shown, nobody else suffers", async (t) => {
+  const it = await engine(t);
+  const { play } = it.replica;
+  const cluster = await it.cluster();
+  const run = await play.run(task("load"));
+  const lease = await cluster.leased(run, ROOT_ACTION);
+  const broken = new Uint8Array([0xff, 0xff, 0xff]);
+  const event = toBinary(ClusterEventSchema, create(ClusterEventSchema, { message: "pulled" }));
+  const details = { logContext: broken, logInfo: [broken], clusterEvents: [broken, event], error: broken };
+  const other = await play.run(task("load"));
+  const fine = await cluster.leased(other, ROOT_ACTION);
+  const verdicts = await Promise.all([
+    cluster.report(lease, [ActionPhase.RUNNING, ActionPhase.FAILED], { ...details, released: true }),
+    cluster.succeed(fine),
+  ]);
+  assert.deepEqual(verdicts, ["accepted", "accepted"]);
+  assert.equal(await play.phase(other, ROOT_ACTION), "SUCCEEDED");
+  const [attempt] = (await play.details(run, ROOT_ACTION)).attempts;
+  assert.equal(phaseName(attempt?.phase ?? 0), "FAILED");
+  assert.match(attempt?.errorInfo?.message ?? "", /the error that its executor reported cannot be read/);
+  assert.deepEqual(
+    attempt?.clusterEvents.map(({ message }) => message),
+    ["pulled"],
+  );
 });
