@@ -110,7 +110,9 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
       const wanted = { classes, peers: leftovers ? [] : peers, slots, limit: batch };
       const { items, left } = await leaseItems(database, admission, wanted);
       leased.push(...items);
-      if (items.length >= batch) bell.ring({ ...noHint, work: true });
+      // What was leased before may have live children: it took a slot that it does not hold.
+      const mayGiveBack = items.some(({ epoch }) => epoch > 1n);
+      if (items.length >= batch || mayGiveBack) bell.ring({ ...noHint, work: true });
       else if (left) bell.ringForLeftovers(leftoversMs);
     }
     return leased;
@@ -182,7 +184,9 @@ export function clusterLink(options: ClusterLinkOptions): ClusterLink {
       }
     },
     async heartbeat({ cluster, session }) {
-      return create(HeartbeatResponseSchema, { current: await sessions.beat({ cluster, session }) });
+      const current = await sessions.beat({ cluster, session });
+      const holder = current ? "" : await sessions.holder({ cluster, session });
+      return create(HeartbeatResponseSchema, { current, holder });
     },
     async report({ cluster, reports }) {
       const verdicts = await Promise.all(

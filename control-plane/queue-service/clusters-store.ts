@@ -115,6 +115,17 @@ export async function beat(sql: Sql, beats: readonly Beat[]): Promise<Set<bigint
   return new Set(rows.map(({ session }) => session));
 }
 
+/** The executor of another session of the cluster that was heard of within `liveMs`; undefined while there is none. */
+export async function readHolder(sql: Sql, { cluster, session }: Beat, liveMs: number): Promise<string | undefined> {
+  const { rows } = await sql.query<{ executor: string }>({
+    name: "read-holder",
+    text: `select executor from clusters where name = $1 and session <> $2 and lost_at is null
+      and last_heartbeat_at > clock_timestamp() - $3::float8 * interval '1 millisecond'`,
+    values: [cluster, session, liveMs],
+  });
+  return rows[0]?.executor;
+}
+
 /** Ends the sessions of clusters that were silent for longer than `leaseMs`; gives how many. */
 export async function loseSilent(sql: Sql, leaseMs: number): Promise<number> {
   const { rowCount } = await sql.query({

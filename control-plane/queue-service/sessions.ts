@@ -18,6 +18,7 @@ import {
   lockCluster,
   loseCluster,
   loseSilent,
+  readHolder,
   setDrained,
 } from "./clusters-store.ts";
 
@@ -31,6 +32,11 @@ export interface Sessions {
   begin(request: ConnectRequest): Promise<bigint>;
   /** Whether the session is current. */
   beat(beat: Beat): Promise<boolean>;
+  /**
+   * Who speaks for the cluster instead of this session; "" when nobody does. Told while that one was heard of within half
+   * a lease: whoever waits for its end has the other half to take over before the leases are lost.
+   */
+  holder(beat: Beat): Promise<string>;
   /** Ends the sessions of clusters that were silent for too long; gives how many. */
   loseSilent(): Promise<number>;
   drain(name: string, reason: string): Promise<void>;
@@ -88,7 +94,8 @@ export function sessions(options: SessionsOptions): Sessions {
         change(async (sql) => {
           await insertCluster(sql, facts.name, facts.uid);
           const row = await known(sql, facts.name);
-          if (row.uid === facts.uid) return beginSession(sql, facts);
+          // One that has told no uid yet is told apart from now on.
+          if (row.uid === facts.uid || row.uid === "") return beginSession(sql, facts);
           if (isLive(row)) throw nameTaken(row, facts, leaseMs);
           // What the other cluster holds is not here to be adopted.
           await loseCluster(sql, facts.name);
@@ -104,6 +111,10 @@ export function sessions(options: SessionsOptions): Sessions {
       });
     },
     beat: (one) => beats.submit(one),
+    async holder(one) {
+      const executor = await readHolder(database, one, leaseMs / 2);
+      return executor === "" ? "one without a name" : (executor ?? "");
+    },
     async loseSilent() {
       const lost = await loseSilent(database, leaseMs);
       if (lost > 0) await change(async () => undefined);

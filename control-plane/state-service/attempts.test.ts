@@ -121,7 +121,8 @@ test("what lives below an action that failed for good ends with it; while there 
 });
 
 test("a pending child that was only held while its parent failed and retries is leased all the same", async (t) => {
-  const it = await engine(t);
+  // Nobody looks again by himself.
+  const it = await engine(t, { recheckMs: 600_000 });
   const { play } = it.replica;
   const run = await play.run(task("parent", { retries: 1 }));
   const cluster = await it.cluster({ slots: 1 });

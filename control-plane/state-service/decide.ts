@@ -49,7 +49,7 @@ function phaseNow({ action, move }: Working): number {
   return move?.phase ?? action.phase;
 }
 
-function decideReport(working: Working, { report }: Intent & { kind: "report" }): IntentResult {
+function decideReport(working: Working, { report, cluster }: Intent & { kind: "report" }): IntentResult {
   const { action, item, policy, move } = working;
   const lease = item && {
     epoch: item.epoch,
@@ -107,6 +107,10 @@ function decideReport(working: Working, { report }: Intent & { kind: "report" })
         endedAt: effect.endedAt,
         error: succeeded ? null : report.error.length > 0 ? report.error : null,
         ...(succeeded && { outputUri: report.outputUri }),
+        // Nobody asked us to: it was ended where it ran.
+        ...(effect.phase === ActionPhase.ABORTED && {
+          abortReason: `on cluster ${cluster}: ${report.abortReason || "its executor says no reason"}`,
+        }),
         ...(succeeded && action.cacheKey !== "" && { cacheStatus: CatalogCacheStatus.CACHE_POPULATED }),
       };
       working.queue = report.released ? { kind: "delete" } : { kind: "ending" };
