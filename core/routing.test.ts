@@ -60,6 +60,12 @@ const cases: [what: string, asks: Requirements, clusters: RoutableCluster[], tak
     [cluster("a", { taskTypes: ["python-task"], state: "draining" }), cluster("b")],
     ["b"],
   ],
+  [
+    "a type that * does not mean",
+    asked({ type: "ray" }),
+    [cluster("a", { taskTypes: ["*", "!ray"] }), cluster("b")],
+    ["b"],
+  ],
   ["a type that nobody has", asked({ type: "spark" }), [cluster("a", { taskTypes: ["python-task"] })], []],
   [
     "a queue is more than a type",
@@ -126,6 +132,11 @@ test("a reason names what was asked and what the cluster has", () => {
     "the action is bound to q, which only b serves; it serves no named queue",
   );
   assert.equal(reason(asked({ queue: "q" }), lane, "b"), "takes spark, ray, not python-task");
+  const bare = [cluster("a", { taskTypes: ["core-sleep", "*", "!ray"] })];
+  assert.equal(
+    reason(asked({ type: "ray" }), bare, "a"),
+    "lacks what ray tasks need: their operator, or the right to use it",
+  );
   const small = [cluster("a", { capacity: { cpu: 2, memoryBytes: 1.5 * gib, accelerators: ["t4"] } })];
   assert.equal(
     reason(asked({ cpu: 4, memoryBytes: 8 * gib, accelerator: "l4" }), small, "a"),

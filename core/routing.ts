@@ -44,6 +44,9 @@ export interface Verdict {
   reason: string;
 }
 
+/** Before a task type in `taskTypes`: the executor knows it, but its cluster cannot run it now, so `*` does not mean it. */
+const LACKED = "!";
+
 /** The queue of actions that name none. */
 export const DEFAULT_QUEUE = "default";
 
@@ -132,8 +135,11 @@ function misfits(asked: Requirements, bindings: readonly Binding[], cluster: Rou
     const own = cluster.queues.length > 0 ? `serves ${cluster.queues.join(", ")}` : "serves no named queue";
     against.push(`${asks}, which only ${inWords(bound)} ${bound.length > 1 ? "serve" : "serves"}; it ${own}`);
   }
-  if (!takesType(cluster, asked.taskType)) {
-    against.push(`takes ${cluster.taskTypes.join(", ") || "no task types"}, not ${asked.taskType}`);
+  if (lacksType(cluster, asked.taskType)) {
+    against.push(`lacks what ${asked.taskType} tasks need: their operator, or the right to use it`);
+  } else if (!takesType(cluster, asked.taskType)) {
+    const own = cluster.taskTypes.filter((type) => !type.startsWith(LACKED));
+    against.push(`takes ${own.join(", ") || "no task types"}, not ${asked.taskType}`);
   }
   if (asked.accelerator !== "" && !hasDevice(capacity.accelerators, asked.accelerator)) {
     const own = capacity.accelerators.join(", ") || "no accelerator";
@@ -167,6 +173,10 @@ function rankOf(asked: Requirements, bindings: readonly Binding[], cluster: Rout
     Number(cluster.taskTypes.includes(asked.taskType)),
     Number(asked.accelerator === "" || asked.accelerator === "gpu" || accelerators.includes(asked.accelerator)),
   ];
+}
+
+function lacksType({ taskTypes }: RoutableCluster, taskType: string): boolean {
+  return taskTypes.includes(`${LACKED}${taskType}`);
 }
 
 function takesType({ taskTypes }: RoutableCluster, taskType: string): boolean {

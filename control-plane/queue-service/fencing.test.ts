@@ -88,6 +88,7 @@ const emptyReport = {
   logInfo: [],
   clusterEvents: [],
   released: true,
+  abortReason: "",
 };
 
 test("an action that loses its cluster more often than the system retries fails with the reason", async (t) => {

@@ -21,6 +21,26 @@ async function family(it: Engine) {
   return { run, cluster, play };
 }
 
+test("what was ended where it ran says so, with its cluster's reason, as does all below it", async (t) => {
+  const it = await engine(t);
+  const { run, cluster, play } = await family(it);
+  const lease = await cluster.leased(run, "a");
+  const abortReason = "its TaskAction flyte/r1-a-7-0 was deleted by hand";
+  assert.equal(await cluster.report(lease, [ActionPhase.ABORTED], { abortReason, released: true }), "accepted");
+  for (const name of ["a", "a-1"]) {
+    const { result } = await play.details(run, name);
+    assert.equal(result.case, "abortInfo");
+    assert.deepEqual(result.value.reason, `on cluster embedded: ${abortReason}`);
+    assert.equal(result.value.abortedBy, undefined, "nobody asked the control plane");
+  }
+  // The cluster's answer to an order of ours changes nothing about why.
+  await it.replica.runs.abortRun({ runId: run, reason: "enough" });
+  const late = { abortReason: "because I was told to", released: true };
+  await cluster.report(await cluster.leased(run, ROOT_ACTION), [ActionPhase.ABORTED], late);
+  const { result } = await play.details(run, ROOT_ACTION);
+  assert.equal(result.case === "abortInfo" && result.value.reason, "enough");
+});
+
 test("the abort of a run ends everything below it at one commit, with its reason", async (t) => {
   const it = await engine(t);
   const { run, cluster, play } = await family(it);

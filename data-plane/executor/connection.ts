@@ -13,7 +13,7 @@ export interface ConnectionOptions {
   link: ControlLink;
   incoming: Pick<Intake, "begin" | "take">;
   /** Asked for at each dial. */
-  request(): ConnectRequest;
+  request(signal: AbortSignal): Promise<ConnectRequest>;
   log: Log;
   backoff: { firstMs: number; maxMs: number };
 }
@@ -30,8 +30,7 @@ export function connection(options: ConnectionOptions): Connection {
   let current = new AbortController();
 
   /** One connection from its first message to its end; true when it got as far as being synced. */
-  async function once(signal: AbortSignal): Promise<boolean> {
-    const request = options.request();
+  async function once(request: ConnectRequest, signal: AbortSignal): Promise<boolean> {
     const { cluster } = request;
     const ended = new AbortController();
     const changed = current.signal;
@@ -64,9 +63,10 @@ export function connection(options: ConnectionOptions): Connection {
       current = new AbortController();
       try {
         await incoming.begin();
-        synced = await once(signal);
+        const request = await options.request(signal);
+        if (!signal.aborted) synced = await once(request, signal);
       } catch (error) {
-        log.warn({ err: error }, "what this executor holds cannot be listed");
+        log.warn({ err: error }, "what this executor holds cannot be listed, or what it can run cannot be told");
       }
       if (synced) failures = 0;
       const waiting = AbortSignal.any([signal, current.signal]);

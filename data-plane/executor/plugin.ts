@@ -68,11 +68,20 @@ export interface LearnedTaskTypes {
   onChange(changed: () => void): void;
 }
 
+export interface LackedTaskTypes {
+  /** Those of `taskTypes` that the cluster cannot run now. Waits until that was looked at once. */
+  now(signal: AbortSignal): Promise<readonly string[]>;
+  /** Tells of each change. */
+  onChange(changed: () => void): void;
+}
+
 export interface Plugin {
   /** `*` takes every type that no other plugin names. Read whenever it matters, see `learnsTaskTypes`. */
   readonly taskTypes: readonly string[];
   /** Of a plugin that is told its task types by others, such as connectors, while it runs. */
   readonly learnsTaskTypes?: LearnedTaskTypes;
+  /** Of a plugin that needs what a cluster may not have, such as an operator. What is leased all the same is still its own. */
+  readonly lacksTaskTypes?: LackedTaskTypes;
   reconcile(context: AttemptContext): MaybePromise<Step>;
   /**
    * Ends the attempt's work, step by step, until a step says `released`; an attempt that never began is released at once.
@@ -119,7 +128,11 @@ export function pluginTable(plugins: readonly Plugin[]): PluginTable {
   };
 }
 
-/** What all plugins together take now. */
-export function taskTypesOf(plugins: readonly Plugin[]): string[] {
-  return [...new Set(plugins.flatMap((plugin) => plugin.taskTypes))];
+/** What all plugins together take now, as `ConnectRequest.task_types` says it. */
+export async function taskTypesOf(plugins: readonly Plugin[], signal: AbortSignal): Promise<string[]> {
+  const lacking = new Set(
+    (await Promise.all(plugins.map((plugin) => plugin.lacksTaskTypes?.now(signal) ?? []))).flat(),
+  );
+  const taken = new Set(plugins.flatMap((plugin) => plugin.taskTypes)).difference(lacking);
+  return [...taken, ...[...lacking].map((type) => `!${type}`)];
 }

@@ -17,6 +17,7 @@ import {
   PhaseChangeSchema,
 } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
 import { toTimestamp } from "@flyte-ts/core";
+import type { EndingIntent } from "./action-store.ts";
 import type { AttemptError, AttemptPhase, Transition } from "./attempt.ts";
 import type { AttemptDetails } from "./plugin.ts";
 
@@ -41,6 +42,8 @@ export interface Progress {
   transitions: readonly Transition[];
   details?: AttemptDetails | undefined;
   released?: boolean | undefined;
+  /** Why it was ended before its work was. */
+  ending?: EndingIntent | undefined;
 }
 
 export function attemptReport(lease: LeasedAction, attemptUri: string, progress: Progress): AttemptReport {
@@ -54,6 +57,7 @@ export function attemptReport(lease: LeasedAction, attemptUri: string, progress:
   for (const transition of progress.transitions) {
     report.transitions.push(phaseChange(transition));
     if (transition.phase === "succeeded" && transition.outputUri) report.outputUri = transition.outputUri;
+    if (transition.phase === "aborted") report.abortReason = progress.ending?.reason ?? "";
     if ("error" in transition) report.error = executionError(transition.error, transition.at);
   }
   const details = progress.details;
@@ -82,6 +86,7 @@ export function mergeReports(earlier: AttemptReport, later: AttemptReport): Atte
     logInfo: later.logInfo.length > 0 ? later.logInfo : earlier.logInfo,
     clusterEvents: [...earlier.clusterEvents, ...later.clusterEvents],
     released: later.released || earlier.released,
+    abortReason: later.abortReason || earlier.abortReason,
     ...(later.usage || !earlier.usage ? {} : { usage: earlier.usage }),
   });
 }

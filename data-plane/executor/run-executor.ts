@@ -96,11 +96,11 @@ export function executor(options: ExecutorOptions): Executor {
     log,
     backoff,
     incoming,
-    request: () =>
+    request: async (signal) =>
       create(ConnectRequestSchema, {
         cluster: options.cluster,
         executor: options.name ?? "",
-        taskTypes: taskTypesOf(options.plugins),
+        taskTypes: await taskTypesOf(options.plugins, signal),
         labels: { ...options.labels },
         slots: options.slots,
         clusterUid: options.clusterUid ?? "",
@@ -111,7 +111,10 @@ export function executor(options: ExecutorOptions): Executor {
       }),
   });
 
-  for (const plugin of options.plugins) plugin.learnsTaskTypes?.onChange(dial.again);
+  for (const plugin of options.plugins) {
+    plugin.learnsTaskTypes?.onChange(dial.again);
+    plugin.lacksTaskTypes?.onChange(dial.again);
+  }
 
   function answered(key: string, report: AttemptReport, verdict: "accepted" | "stale"): void {
     if (verdict === "accepted" && !report.released) return;

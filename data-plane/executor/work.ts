@@ -116,6 +116,7 @@ export function work(options: WorkOptions): Work {
         transitions,
         details: step.details,
         released: step.released,
+        ending: record.ending,
       }),
     );
   }

@@ -21,8 +21,9 @@ test("kubectl delete taskaction aborts the attempt", needsCluster("api"), async 
   await kubectl("delete", "taskaction", name);
   const told = await run.released(keyOf(lease));
   assert.deepEqual(told.phases, ["RUNNING", "ABORTED"]);
-  const reason = `TaskAction ${namespace}/${name} was deleted in the cluster`;
+  const reason = `its TaskAction ${namespace}/${name} was deleted by hand`;
   assert.deepEqual(run.endings, [[keyOf(lease), { phase: "aborted", reason }]]);
+  assert.equal(told.reports.at(-1)?.abortReason, reason);
   assert.deepEqual(await stored(), []);
 });
 
@@ -36,7 +37,9 @@ test("a deletion while no executor runs aborts when the next one starts", needsC
   await kubectl("delete", "taskaction", (await only()).metadata.name, "--wait=false");
   await using run = executorOn(store(), objectStore);
   run.plane.lease(lease);
-  assert.deepEqual((await run.released(keyOf(lease))).phases, ["ABORTED"]);
+  const { phases, reports } = await run.released(keyOf(lease));
+  assert.deepEqual(phases, ["ABORTED"]);
+  assert.match(reports.at(-1)?.abortReason ?? "", /was deleted by hand/);
 });
 
 test("an object torn away from its finalizer or its label still ends the attempt", needsCluster("api"), async (t) => {

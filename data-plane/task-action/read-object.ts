@@ -27,7 +27,7 @@ export function ending(record: NewActionRecord, intent: EndingIntent): NewAction
 
 /** By hand: we delete only what has ended. */
 export function deleted({ namespace, name }: { namespace?: string; name: string }): EndingIntent {
-  return { phase: "aborted", reason: `TaskAction ${namespace}/${name} was deleted in the cluster` };
+  return { phase: "aborted", reason: `its TaskAction ${namespace}/${name} was deleted by hand` };
 }
 
 /** Nobody saw who deleted it, or whether it was a person. */

@@ -24,7 +24,7 @@ export function clusterTable(clusters: readonly Cluster[], now: Date): string {
       `${cluster.slotsUsed}/${cluster.slots}`,
       String(cluster.leased),
       String(cluster.eligible),
-      cluster.taskTypes.join(",") || "-",
+      taskTypes(cluster).taken.join(",") || "-",
       cluster.queues.join(",") || "-",
       heardOf(cluster, now),
     ]),
@@ -44,7 +44,8 @@ export function clusterText(cluster: Cluster, now: Date): string {
     ["registered", cluster.registeredAt ? toDate(cluster.registeredAt).toISOString() : ""],
     ["slots", `${cluster.slotsUsed} of ${cluster.slots} in use`],
     ["actions", `${cluster.leased} leased, ${cluster.ending} cleaned up, ${cluster.eligible} waiting`],
-    ["task types", cluster.taskTypes.join(", ")],
+    ["task types", taskTypes(cluster).taken.join(", ")],
+    ["lacks", taskTypes(cluster).lacked.join(", ")],
     ["queues", cluster.queues.join(", ")],
     ["labels", labels.join(", ")],
     ["accelerators", capacity?.accelerators.join(", ") ?? ""],
@@ -59,6 +60,12 @@ export function explanationText({ summary, clusters }: ExplainActionResponse): s
 
 export function stateOf({ state }: Cluster): string {
   return stateNames[state] ?? "unknown";
+}
+
+/** A type that the cluster lacks something for is told with a mark before it. */
+function taskTypes({ taskTypes: all }: Cluster): { taken: string[]; lacked: string[] } {
+  const lacked = all.filter((type) => type.startsWith("!"));
+  return { taken: all.filter((type) => !lacked.includes(type)), lacked: lacked.map((type) => type.slice(1)) };
 }
 
 function heardOf({ lastHeartbeatAt }: Cluster, now: Date): string {

@@ -30,6 +30,10 @@ export interface Jobs {
   events(kind: JobKind, job: JobObject, pods: readonly Pod[]): Promise<readonly KubeEvent[]>;
   /** All jobs of a kind that executors of this cluster made; none where it is unknown, or may not be seen at all. */
   list(kind: JobKind): Promise<readonly JobObject[]>;
+  /** Kinds that the cluster does not serve, or not to this executor. Waits until `run` has looked once. */
+  lacking(signal: AbortSignal): Promise<readonly JobKind[]>;
+  /** Tells of each change of them. */
+  onLacking(changed: () => void): void;
   /** Follows jobs, their pods and events until the signal aborts, and says which job may have changed. */
   run(changed: (job: PodAddress) => void, signal: AbortSignal): Promise<void>;
 }

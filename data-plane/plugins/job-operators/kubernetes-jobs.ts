@@ -4,7 +4,7 @@
  *     const jobs = kubernetesJobs({ client, cluster: "east", kinds: jobKinds, pods, namespaces: ["flyte"], log });
  *
  * Promise: `get` answers from the live copy and asks the API server for what that does not know (yet). A kind whose
- * operator is not installed costs a question now and then, and is followed from when it is.
+ * operator is not installed costs a question now and then; it is told as lacking, and followed from when it is there.
  */
 import {
   isKubernetesError,
@@ -24,6 +24,7 @@ import { unless } from "../pod/unless.ts";
 import { type JobPods, jobPods } from "./job-pods.ts";
 import type { Jobs } from "./jobs.ts";
 import type { JobKind, JobObject } from "./kind.ts";
+import { type Answer, kindPresence } from "./kind-presence.ts";
 
 export interface KubernetesJobsOptions {
   client: KubernetesClient;
@@ -35,9 +36,10 @@ export interface KubernetesJobsOptions {
   /** Watched one by one; all of them when absent, which needs rights in the whole cluster. */
   namespaces?: readonly string[];
   log: Log;
+  /** How often the cluster is asked which kinds it has; 60 s. */
+  lookMs?: number;
 }
 
-/** How often a cluster is asked whether it has a kind by now. */
 const LOOK_MS = 60_000;
 const AWAY_MS = 2_000;
 
@@ -45,17 +47,18 @@ interface Followed {
   resource: Resource<JobObject>;
   watches: readonly ListWatch<JobObject>[];
   events: KubeEvents;
-  /** Aborted once a job of the kind was created: it is there. */
-  seen: AbortController;
+  /** Looks again at once. */
+  look: () => void;
 }
 
 export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
-  const { client, cluster, namespaces, log } = options;
+  const { client, cluster, namespaces, log, lookMs = LOOK_MS } = options;
   const labelSelector = `${MANAGED}=true,${CLUSTER}=${labelValue(cluster)}`;
   const scopes: { namespace?: string }[] = namespaces?.map((namespace) => ({ namespace })) ?? [{}];
   const secrets = client.resource<SecretObject>({ group: "", version: "v1", plural: "secrets", namespaced: true });
   const pods: JobPods = jobPods({ client, labelSelector, scopes, log });
   const followed = new Map(options.kinds.map((kind) => [kind, followedOf(kind)]));
+  const presence = kindPresence(options.kinds, log);
   let tell: (job: PodAddress) => void = () => {};
 
   function followedOf(kind: JobKind): Followed {
@@ -75,7 +78,7 @@ export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
         },
       }),
     );
-    return { resource, watches, events, seen: new AbortController() };
+    return { resource, watches, events, look: () => {} };
   }
 
   function of(kind: JobKind): Followed {
@@ -85,7 +88,7 @@ export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
   }
 
   /** Whether the cluster has the kind, and lets this executor see it. */
-  async function canFollow(kind: JobKind, signal: AbortSignal): Promise<"yes" | "unknown" | "forbidden"> {
+  async function canFollow(kind: JobKind, signal: AbortSignal): Promise<Answer> {
     try {
       for (const scope of scopes) await of(kind).resource.list({ ...scope, limit: 1, signal });
       return "yes";
@@ -96,25 +99,44 @@ export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
     }
   }
 
-  /** A watch of what is unknown, or forbidden, would be refused again and again. */
+  /** Operators come and go. A watch of what is unknown, or forbidden, would be refused again and again. */
   async function follow(kind: JobKind, signal: AbortSignal): Promise<void> {
-    const { seen, watches, events } = of(kind);
-    for (let told = false; !signal.aborted; ) {
+    const its = of(kind);
+    let watching: { stop: AbortController; done: Promise<unknown> } | undefined;
+    let broken: { error: unknown } | undefined;
+    function watch() {
+      const stop = new AbortController();
+      const until = AbortSignal.any([signal, stop.signal]);
+      const parts = [...its.watches.map((one) => one.run(until)), its.events.run((job) => tell(job), until)];
+      const done = Promise.all(parts).catch((error) => {
+        broken = { error };
+        its.look();
+      });
+      return { stop, done };
+    }
+    while (!signal.aborted && !broken) {
+      let after = lookMs;
+      const looked = new AbortController();
+      its.look = () => looked.abort();
       try {
         const can = await canFollow(kind, signal);
-        if (can === "yes") break;
-        if (can === "forbidden" && !told)
-          log.info({ kind: kind.kind }, "jobs of a kind may not be listed, and are not watched");
-        told = true;
-        await pause(LOOK_MS, seen.signal.aborted ? signal : AbortSignal.any([signal, seen.signal]));
+        presence.tell(kind, can);
+        if (can === "yes") watching ??= watch();
+        else {
+          watching?.stop.abort();
+          await watching?.done;
+          watching = undefined;
+        }
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted) break;
+        presence.tell(kind, "unasked");
         log.warn({ kind: kind.kind, err: error }, "whether the cluster has a kind of job cannot be asked");
-        await pause(AWAY_MS, signal);
+        after = AWAY_MS;
       }
+      await pause(after, AbortSignal.any([signal, looked.signal]));
     }
-    if (signal.aborted) return;
-    await Promise.all([...watches.map((watch) => watch.run(signal)), events.run((job) => tell(job), signal)]);
+    await watching?.done;
+    if (broken) throw broken.error;
   }
 
   return {
@@ -127,7 +149,7 @@ export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
       return unless("NotFound", resource.get(name, { namespace }));
     },
     async create(kind, { job, secret }) {
-      const { resource, seen } = of(kind);
+      const { resource, look } = of(kind);
       const { namespace = client.namespace, name } = job.metadata;
       const made = secret && (await unless("AlreadyExists", secrets.create(secret)));
       let created: JobObject;
@@ -138,7 +160,7 @@ export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
         if (made && !isPassing(error)) await unless("NotFound", secrets.delete(made.metadata.name, { namespace }));
         throw error;
       }
-      seen.abort();
+      if (presence.lacks(kind)) look();
       return created;
     },
     async delete(kind, { namespace, name, secret }) {
@@ -165,6 +187,8 @@ export function kubernetesJobs(options: KubernetesJobsOptions): Jobs {
       }
       return found;
     },
+    lacking: presence.lacking,
+    onLacking: presence.onChange,
     async run(changed, signal) {
       tell = changed;
       await Promise.all([pods.run(changed, signal), ...options.kinds.map((kind) => follow(kind, signal))]);

@@ -249,6 +249,10 @@ export function jobPlugin(options: JobOptions): Plugin {
 
   return {
     taskTypes: [...kinds.keys()],
+    lacksTaskTypes: {
+      now: async (signal) => (await jobs.lacking(signal)).flatMap(({ taskTypes }) => taskTypes),
+      onChange: jobs.onLacking,
+    },
     reconcile: (context) =>
       patient(context, async () => {
         const note = readNote(context.state);

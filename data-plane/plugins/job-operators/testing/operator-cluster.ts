@@ -43,6 +43,7 @@ export interface OperatorClusterOptions {
   jobConfig?: object;
   podConfig?: object;
   logs?: PodLogs;
+  lookMs?: number;
   /** In place of the administrator. */
   client?(cluster: Awaited<ReturnType<typeof testCluster>>): Promise<KubernetesClient>;
 }
@@ -68,10 +69,11 @@ export async function operatorCluster(t: TestContext, options: OperatorClusterOp
   function start(): () => Promise<void> {
     const stop = new AbortController();
     const of = { client, cluster: "east", namespaces: [namespace], log: silentLog };
+    const { lookMs = 60_000 } = options;
     const plugin = jobPlugin({
       cluster: "east",
       kinds: options.kinds,
-      jobs: kubernetesJobs({ ...of, kinds: options.kinds, pods: kubernetesPods(of) }),
+      jobs: kubernetesJobs({ ...of, lookMs, kinds: options.kinds, pods: kubernetesPods(of) }),
       jobConfig: jobConfig.parse(options.jobConfig ?? {}),
       objectStore,
       secrets: { read: async (_scope, refs) => refs.map(({ key }) => Buffer.from(`the ${key}`)) },
