@@ -54,7 +54,7 @@ export async function startExecutor(t: Scope, options: ExecutorOptions): Promise
   const home = await mkdtemp(join(tmpdir(), "flyte-ts-executor-"));
   const logFile = join(home, "executor.log");
   const configFile = join(home, "executor.yaml");
-  await writeFile(configFile, stringify({ ...defaults, ...config }));
+  await writeFile(configFile, stringify({ ...config, pods: { ...pods, ...(config.pods as object | undefined) } }));
   let running: Running | undefined;
   const now = (): Running => {
     if (!running) throw new Error(`the executor of ${name} does not run`);
@@ -99,11 +99,9 @@ export async function startExecutor(t: Scope, options: ExecutorOptions): Promise
 }
 
 /** Many pods fit on a small machine, each may use what is free, and what is ended ends soon. */
-const defaults = {
-  pods: {
-    requests: { cpu: "10m", memory: "64Mi" },
-    limits: { cpu: "2", memory: "1Gi" },
-    terminationGraceSeconds: 2,
-    imagePullPolicy: "Never",
-  },
+const pods = {
+  requests: { cpu: "10m", memory: "64Mi" },
+  limits: { cpu: "2", memory: "1Gi" },
+  terminationGraceSeconds: 2,
+  imagePullPolicy: "Never",
 };

@@ -14,22 +14,25 @@ export interface KubernetesStage extends Stage {
   executor: TestExecutor;
   /** `flyte-ts cluster <args>` against the server; what it prints. */
   clusterCommand(...args: string[]): Promise<string>;
-  /** Names of the objects of this kind in the test's namespace. */
-  names(kind: "pods" | "secrets" | "taskactions"): Promise<string[]>;
+  /** Names of the objects of this kind in the test's namespace, as far as their labels are such. */
+  names(kind: "pods" | "secrets" | "taskactions", labels?: string): Promise<string[]>;
 }
 
 export interface KubernetesStageOptions {
   mode?: ClusterMode;
+  /** In place of the shared one of this mode. */
+  cluster?: TestCluster;
   server?: ServerOptions;
   executor?: Partial<ExecutorOptions>;
 }
 
 export async function setKubernetesStage(t: Scope, options: KubernetesStageOptions = {}): Promise<KubernetesStage> {
   const { mode = "node" } = options;
-  const cluster = await testCluster(t, { mode });
+  const cluster = options.cluster ?? (await testCluster(t, { mode }));
+  // Only pods that are processes need the server and an image.
   if (mode === "node") await cluster.importImage(await taskImage());
   const { args = [], ...server } = options.server ?? {};
-  const stage = await setStage(t, { ...server, args: [...listenFor(cluster), ...args] });
+  const stage = await setStage(t, { ...server, args: [...(mode === "node" ? listenFor(cluster) : []), ...args] });
   const clusterCommand = async (...words: string[]) => {
     const { code, stdout, stderr } = await runProgram(t, ["cluster", ...words, "--endpoint", stage.server.url]);
     if (code !== 0) throw new Error(`flyte-ts cluster ${words.join(" ")} ended with ${code}: ${stderr}`);
@@ -48,11 +51,9 @@ export async function setKubernetesStage(t: Scope, options: KubernetesStageOptio
     cluster,
     executor,
     clusterCommand,
-    async names(kind) {
-      const list = JSON.parse(await cluster.kubectl("get", kind, "-o", "json")) as {
-        items: { metadata: { name: string } }[];
-      };
-      return list.items.map(({ metadata }) => metadata.name);
+    async names(kind, labels = "") {
+      const list = await cluster.kubectl("get", kind, "-l", labels, "-o", "name");
+      return list.split("\n").flatMap((line) => line.split("/")[1] ?? []);
     },
   };
 }
