@@ -2,7 +2,6 @@
  * Everything in one process: database, object store, control plane, executor, API. Parts are started in order and
  * stopped in reverse; when a start fails, those before it are stopped again.
  */
-import { EMBEDDED_CLUSTER } from "@flyte-ts/control-plane/cluster-service";
 import { openDataDir } from "./data-dir.ts";
 import { dataPlane } from "./data-plane.ts";
 import { type FoundationOptions, layFoundation } from "./foundation.ts";
@@ -37,7 +36,8 @@ export async function startAllInOne(options: Omit<FoundationOptions, "dataDir">)
       workDir: dataDir.attempts,
       python,
       slots: config.embedded.slots,
-      cluster: EMBEDDED_CLUSTER,
+      cluster: config.embedded.cluster,
+      clusterUid: dataDir.clusterUid,
       taskEnvironment: () => ({
         ...taskEndpoint(url()),
         ...storeEnvironment(

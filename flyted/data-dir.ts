@@ -1,5 +1,5 @@
 /** The data directory of the all-in-one server: made private, held by one server at a time, with the keys made once. */
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { link, mkdir, readFile, rename, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { processStart } from "./process-start.ts";
@@ -11,6 +11,8 @@ export interface DataDir {
   attempts: string;
   /** Of the embedded S3 endpoint. */
   credentials: { accessKeyId: string; secretAccessKey: string };
+  /** Tells the executor that works here apart from those of other data directories. */
+  clusterUid: string;
   release(): Promise<void>;
 }
 
@@ -38,6 +40,7 @@ export async function openDataDir(path: string): Promise<DataDir> {
     objects: join(path, "objects"),
     attempts: join(path, "work"),
     credentials,
+    clusterUid: await storedUid(join(path, "cluster-uid")),
     release: () => unlink(lock).catch(() => undefined),
   };
 }
@@ -107,4 +110,12 @@ async function storedKeys(file: string): Promise<DataDir["credentials"]> {
     );
   }
   return { accessKeyId: stored.accessKeyId, secretAccessKey: stored.secretAccessKey };
+}
+
+async function storedUid(file: string): Promise<string> {
+  const stored = await readFile(file, "utf8").catch(() => "");
+  if (stored.trim() !== "") return stored.trim();
+  const fresh = randomUUID();
+  await writeFile(file, `${fresh}\n`, { mode: 0o600 });
+  return fresh;
 }

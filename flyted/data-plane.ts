@@ -4,7 +4,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import { DataProxyService } from "@flyte-ts/contract/flyteidl2/dataproxy/dataproxy_service_pb.ts";
 import { systemClock } from "@flyte-ts/core";
 import { type ActionDirectory, dataProxyService } from "@flyte-ts/data-plane/data-proxy";
-import { type ControlLink, executor, memoryActionStore } from "@flyte-ts/data-plane/executor";
+import { type ControlLink, executor, inTurns, memoryActionStore } from "@flyte-ts/data-plane/executor";
 import { logStore } from "@flyte-ts/data-plane/logs";
 import { processPlugin } from "@flyte-ts/data-plane/plugins/process";
 import { sleepPlugin } from "@flyte-ts/data-plane/plugins/sleep";
@@ -21,6 +21,8 @@ export interface DataPlaneOptions {
   python: string;
   slots: number;
   cluster: string;
+  /** Unlike any other data directory's. */
+  clusterUid: string;
   /** Endpoint and storage variables for tasks; asked for when one starts. */
   taskEnvironment(): Record<string, string>;
 }
@@ -32,24 +34,28 @@ export interface DataPlane {
 }
 
 export function dataPlane(options: DataPlaneOptions): DataPlane {
-  const { link, directory, objects, log, workDir, python, slots, cluster, taskEnvironment } = options;
+  const { link, directory, objects, log, workDir, python, slots, cluster, clusterUid, taskEnvironment } = options;
   const logs = logStore({ objectStore: objects, clock: systemClock, log });
-  const plugins = [
-    sleepPlugin({ objectStore: objects }),
-    processPlugin({ dataDir: workDir, objectStore: objects, logs, log, python, taskEnvironment }),
-  ];
-  const local = executor({
-    cluster,
-    name: `${cluster}-${process.pid}`,
-    link,
-    store: memoryActionStore(),
-    plugins,
-    log,
-    slots,
-    labels: { python: dirname(python) },
-  });
+
+  /** Each turn begins anew from what the cluster holds. */
+  const turn = (signal: AbortSignal) =>
+    executor({
+      cluster,
+      clusterUid,
+      kind: "embedded",
+      name: `${cluster}-${process.pid}`,
+      link,
+      store: memoryActionStore(),
+      plugins: [
+        sleepPlugin({ objectStore: objects }),
+        processPlugin({ dataDir: workDir, objectStore: objects, logs, log, python, taskEnvironment }),
+      ],
+      log,
+      slots,
+      labels: { python: dirname(python) },
+    }).run(signal);
   return {
     routes: (router) => void router.service(DataProxyService, dataProxyService({ directory, objects, logs })),
-    run: (signal) => local.run(signal),
+    run: inTurns({ link, log }, turn),
   };
 }

@@ -56,6 +56,7 @@ export async function layFoundation(options: FoundationOptions, parts: Stack): P
     projects: config.projects,
     domains: config.domains.map((id) => ({ id, name: id.charAt(0).toUpperCase() + id.slice(1) })),
     systemRetries: config.retries.systemFailures,
+    leases: { leaseMs: config.clusters.leaseSeconds * 1000, heartbeatMs: config.clusters.heartbeatSeconds * 1000 },
     objectStore: objectStoreAccess(config.objectStore, dataDir?.credentials),
     tracer: telemetry.tracer,
     onPhase: telemetry.phase,

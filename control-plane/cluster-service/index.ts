@@ -1,2 +1,2 @@
 /** Where a client finds the data plane of a resource. */
-export { type ClusterResource, type ClusterServiceOptions, clusterService, EMBEDDED_CLUSTER } from "./service.ts";
+export { type ClusterResource, type ClusterServiceOptions, clusterService } from "./service.ts";

@@ -20,7 +20,7 @@ export interface ClusterServiceOptions {
   onError?: (error: unknown, resource: ClusterResource) => void;
 }
 
-export const EMBEDDED_CLUSTER = "embedded";
+const EMBEDDED_CLUSTER = "embedded";
 
 export function clusterService(options: ClusterServiceOptions = {}): ServiceImpl<typeof ClusterService> {
   const { clusterOf = () => EMBEDDED_CLUSTER, onError = () => {} } = options;

@@ -121,6 +121,33 @@ test("the name of a live cluster is refused to another cluster, with what to do"
   await holder.leased(run, ROOT_ACTION);
 });
 
+test("a cluster that told no uid may tell one, and is told apart from then on", async (t) => {
+  const it = await engine(t);
+  const first = await it.cluster({ name: "east" });
+  await it.cluster({ name: "east", uid: "u1" });
+  await first.ended;
+  await assert.rejects(it.cluster({ name: "east", uid: "u2" }), /belongs to a live cluster with uid u1/);
+});
+
+test("a heartbeat of a session that is over tells who has the cluster, until that one is silent for half a lease", async (t) => {
+  const it = await engine(t, { leaseMs: 30_000, heartbeatMs: 5_000 });
+  const { remoteLink } = it.replica;
+  const early = await it.cluster({ name: "east", executor: "early" });
+  const beat = async (session: bigint) => {
+    const { current, holder } = await remoteLink.heartbeat({ cluster: "east", executor: "early", session });
+    return [current, holder];
+  };
+  assert.deepEqual(await beat(early.session), [true, ""]);
+  const late = await it.cluster({ name: "east", executor: "late" });
+  assert.deepEqual(await beat(early.session), [false, "late"]);
+  await late.close();
+  await it.database.query({ text: "update clusters set last_heartbeat_at = now() - interval '16 s'" });
+  assert.deepEqual(await beat(early.session), [false, ""]);
+  assert.deepEqual(await beat(late.session), [true, ""]);
+  await it.database.query({ text: "delete from clusters" });
+  assert.deepEqual(await beat(late.session), [false, ""]);
+});
+
 test("drained, a cluster goes on with what it has and gets nothing new; the others get that", async (t) => {
   const it = await engine(t);
   const other = await it.another();

@@ -171,10 +171,11 @@ function factsOf(request: ConnectRequest): ClusterFacts {
   };
 }
 
-function nameTaken(holder: ClusterRow, { name, uid }: ClusterFacts, leaseMs: number) {
+function nameTaken(holder: ClusterRow, { name, uid, kind }: ClusterFacts, leaseMs: number) {
+  const key = kind === "embedded" ? "embedded.cluster" : "cluster";
   const named = (id: string) => (id === "" ? "without a uid" : `with uid ${id}`);
   return failedPrecondition(
-    `the name ${name} belongs to a live cluster ${named(holder.uid)} (executor ${holder.executor}, heard of ${seconds(holder.silentMs)} ago), and this is another one, ${named(uid)}: give this one a name of its own, or stop that executor and wait ${seconds(leaseMs)}`,
+    `the name ${name} belongs to a live cluster ${named(holder.uid)} (executor ${holder.executor}, heard of ${seconds(holder.silentMs)} ago), and this is another one, ${named(uid)}: give this one a name of its own (${key} in its configuration), or stop that executor and wait ${seconds(leaseMs)}`,
   );
 }
 

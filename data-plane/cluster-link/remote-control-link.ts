@@ -6,9 +6,14 @@
  * Promise: a peer that is silently gone is noticed, by pings on the connection, and every call ends: an answer, a throw,
  * or its time limit.
  */
-import { createClient } from "@connectrpc/connect";
+import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { ClusterLinkService, type ObjectStoreAccess } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import {
+  ClusterLinkService,
+  type ConnectResponse,
+  type ObjectStoreAccess,
+} from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import { aborted, failedPrecondition } from "@flyte-ts/core";
 import type { ControlLink } from "../executor/index.ts";
 
 export interface RemoteControlLinkOptions {
@@ -43,10 +48,22 @@ export function remoteControlLink({
     }),
   );
   return {
-    connect: (request, signal) => service.connect(request, { signal }),
+    connect: (request, signal) => withReasons(service.connect(request, { signal })),
     heartbeat: (request) => service.heartbeat(request, { timeoutMs: callMs }),
     report: (request) => service.report(request, { timeoutMs: callMs }),
     objectStore: async (cluster, signal) =>
       (await service.describe({ cluster }, { signal, timeoutMs: callMs })).objectStore,
   };
+}
+
+/** What the control plane has against the connection, told apart from a line that broke. */
+async function* withReasons(responses: AsyncIterable<ConnectResponse>): AsyncIterable<ConnectResponse> {
+  try {
+    yield* responses;
+  } catch (error) {
+    const { code, rawMessage } = ConnectError.from(error);
+    if (code === Code.FailedPrecondition) throw failedPrecondition(rawMessage, { cause: error });
+    if (code === Code.Aborted) throw aborted(rawMessage, { cause: error });
+    throw error;
+  }
 }

@@ -14,10 +14,11 @@ import type {
 export interface ControlLink {
   /**
    * Sends all that the cluster holds, then `synced`, then new leases and aborts. Ends or throws when the connection is
-   * lost: the executor connects again and compares what it has with what it is sent.
+   * lost: the executor connects again and compares what it has with what it is sent. What the control plane has against
+   * the connection is thrown as an `AppError`: `failed_precondition` when it is refused, `aborted` when it is over.
    */
   connect(request: ConnectRequest, signal: AbortSignal): AsyncIterable<ConnectResponse>;
-  /** Keeps the cluster's leases. Throws when the control plane cannot be reached. */
+  /** Keeps the cluster's leases, and tells who has them otherwise. Throws when the control plane cannot be reached. */
   heartbeat(request: HeartbeatRequest): Promise<HeartbeatResponse>;
   /** Hands in reports; one verdict each, in order. Throws when the control plane cannot be reached (repeat, it is idempotent). */
   report(request: ReportRequest): Promise<ReportResponse>;

@@ -23,3 +23,4 @@ export { memoryActionStore } from "./memory-action-store.ts";
 export { pause } from "./pause.ts";
 export type { AttemptContext, AttemptDetails, Ending, LearnedTaskTypes, Plugin, PluginState, Step } from "./plugin.ts";
 export { type Executor, type ExecutorOptions, executor } from "./run-executor.ts";
+export { inTurns, SupersededError } from "./turns.ts";

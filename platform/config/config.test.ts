@@ -37,7 +37,8 @@ test("told nothing, everything has its default", () => {
     domains: ["development", "staging", "production"],
     logs: { level: "info", format: "json" },
     limits: { requestBytes: 33554432, pageSize: 200 },
-    embedded: { slots: Math.max(8, 4 * availableParallelism()) },
+    embedded: { slots: Math.max(8, 4 * availableParallelism()), cluster: "embedded" },
+    clusters: { leaseSeconds: 60, heartbeatSeconds: 10 },
     retries: { systemFailures: 3 },
     telemetry: {},
     drainSeconds: 20,
@@ -160,4 +161,11 @@ test("printed, it keeps its secrets", () => {
   assert.match(printed, /postgres:\/\/me:redacted@h:5432\/db\?sslmode=require/);
   assert.match(printed, /s3:\/\/bucket\/prefix/);
   assert.match(JSON.stringify(config), /hush/, "the original is not touched");
+});
+
+test("heartbeats that may not be late once are refused", () => {
+  const env = { FLYTE_TS_CLUSTERS_LEASE_SECONDS: "20" };
+  assert.match(refusal({ env }), /clusters\.heartbeatSeconds \(10\) must be at most a third of .*leaseSeconds \(20\)/);
+  const { clusters } = load({ env: { ...env, FLYTE_TS_CLUSTERS_HEARTBEAT_SECONDS: "0.5" } });
+  assert.deepEqual(clusters, { leaseSeconds: 20, heartbeatSeconds: 0.5 });
 });

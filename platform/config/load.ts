@@ -104,6 +104,13 @@ function checked(config: Config): Config {
       "objectStore.accessKeyId and objectStore.secretAccessKey belong together; give both or neither",
     );
   }
+  const { leaseSeconds, heartbeatSeconds } = config.clusters;
+  if (heartbeatSeconds * 3 > leaseSeconds) {
+    throw new ConfigError(
+      `clusters.heartbeatSeconds (${heartbeatSeconds}) must be at most a third of clusters.leaseSeconds (${leaseSeconds}): ` +
+        "a cluster whose heartbeat was late once or twice must not lose its work",
+    );
+  }
   return config;
 }
 

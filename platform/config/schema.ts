@@ -65,8 +65,23 @@ export function configSchema(dataDir: string) {
     embedded: z
       .strictObject({
         slots: z.int().min(1).max(10_000).default(defaultSlots()).describe("tasks that run at once on this machine"),
+        cluster: name
+          .default("embedded")
+          .describe("this machine's name among the clusters; servers of one database differ"),
       })
       .prefault({}),
+    clusters: z
+      .strictObject({
+        leaseSeconds: z
+          .number()
+          .min(1)
+          .max(3600)
+          .default(60)
+          .describe("a cluster not heard of for so long loses its work"),
+        heartbeatSeconds: z.number().min(0.1).max(600).default(10).describe("how often executors say that they live"),
+      })
+      .prefault({})
+      .describe("the same on all servers of one database"),
     retries: z
       .strictObject({
         systemFailures: z.int().min(0).max(100).default(3).describe("tries after failures that are not the task's"),

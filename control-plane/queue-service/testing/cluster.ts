@@ -33,6 +33,7 @@ export type ReportDetails = Omit<MessageInitShape<typeof AttemptReportSchema>, "
 export type Verdict = "accepted" | "stale";
 
 export interface TestCluster {
+  readonly session: bigint;
   /** All that was leased to this connection, in order. */
   readonly leases: readonly LeasedAction[];
   readonly orders: readonly AbortOrder[];
@@ -74,6 +75,7 @@ export async function connectCluster(link: ClusterLink, options: ClusterOptions)
   const orders: AbortOrder[] = [];
   const synced = Promise.withResolvers<void>();
   let waiting: (() => void)[] = [];
+  let session = 0n;
   const { executor = "test", uid: clusterUid = "" } = options;
   const facts = { taskTypes, labels, slots, queues, capacity };
   const request = create(ConnectRequestSchema, { cluster: name, executor, clusterUid, ...facts });
@@ -82,6 +84,7 @@ export async function connectCluster(link: ClusterLink, options: ClusterOptions)
     for await (const message of link.connect(request, left.signal)) {
       leases.push(...message.leased);
       orders.push(...message.aborts);
+      if (message.registration) session = message.registration.session;
       if (message.synced) synced.resolve();
       const woken = waiting;
       waiting = [];
@@ -118,6 +121,7 @@ export async function connectCluster(link: ClusterLink, options: ClusterOptions)
     one.ref?.run === run.name && one.ref.name === action;
   await synced.promise;
   return {
+    session,
     leases,
     orders,
     leased: (run, action, attempt) =>

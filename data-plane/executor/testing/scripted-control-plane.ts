@@ -18,6 +18,7 @@ import {
   ReportResponseSchema,
   ReportVerdict,
 } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
+import { failedPrecondition } from "@flyte-ts/core";
 import { attemptKey } from "../attempt.ts";
 import type { ControlLink } from "../control-link.ts";
 
@@ -48,6 +49,10 @@ export interface ScriptedControlPlane {
   heartbeatsFail: boolean;
   /** Sessions below this one are not current any more. */
   firstCurrentSession: bigint;
+  /** Who speaks for the cluster in place of sessions that are not current. */
+  holder: string;
+  /** While set, connections are refused with it. */
+  refusal: string;
   told(key: string): Told;
   /** Ends the current connection. */
   hangUp(): void;
@@ -121,10 +126,13 @@ export function scriptedControlPlane(): ScriptedControlPlane {
     heartbeats: [],
     heartbeatsFail: false,
     firstCurrentSession: 0n,
+    holder: "",
+    refusal: "",
     link: {
       async *connect(request, signal) {
         plane.requests.push(request);
         looked();
+        if (plane.refusal) throw failedPrecondition(plane.refusal);
         let wake = () => {};
         let over = false;
         const stream = {
@@ -156,7 +164,8 @@ export function scriptedControlPlane(): ScriptedControlPlane {
         if (plane.heartbeatsFail) throw new Error("the control plane is away (a test asked for it)");
         plane.heartbeats.push(request);
         looked();
-        return create(HeartbeatResponseSchema, { current: request.session >= plane.firstCurrentSession });
+        const current = request.session >= plane.firstCurrentSession;
+        return create(HeartbeatResponseSchema, { current, holder: current ? "" : plane.holder });
       },
       async report(request) {
         plane.reportCalls += 1;
