@@ -5,12 +5,14 @@
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type RemoteControlLink, remoteControlLink } from "@flyte-ts/data-plane/cluster-link";
+import { inTurns, SupersededError } from "@flyte-ts/data-plane/executor";
 import type { Config } from "@flyte-ts/platform/config";
 import { type KubernetesClient, kubernetesClient, leaderElection, loadConnection } from "@flyte-ts/platform/kubernetes";
 import { openObjectStore } from "@flyte-ts/platform/object-store";
 import { startRpcServer } from "@flyte-ts/platform/rpc";
 import type { Logger } from "@flyte-ts/platform/telemetry";
 import type { ExecutorConfig } from "./executor-config.ts";
+import { executorHealth } from "./executor-health.ts";
 import { remoteStore } from "./foundation.ts";
 import { kubernetesDataPlane } from "./kubernetes-data-plane.ts";
 import { background, type Stack, stack } from "./stack.ts";
@@ -20,6 +22,8 @@ import { serverTelemetry } from "./telemetry.ts";
 export interface ExecutorServer {
   /** Where /healthz, /readyz and /metrics are. */
   health: string;
+  /** Rejects when its work ends by itself: nothing brings it back but another process. */
+  failed: Promise<never>;
   /** Ends its own work; pods go on and are taken over by the next executor of the cluster. */
   stop(): Promise<void>;
 }
@@ -53,40 +57,54 @@ async function start({ config, log, onStep, signal }: ExecutorServerOptions, par
   const namespace = config.namespace ?? client.namespace;
 
   const link = remoteControlLink({ url: config.controlPlane });
-  onStep("asking the control plane where payloads are");
-  const store = await storeOf(config, link, log, signal);
-  const opened = await openObjectStore(remoteStore(store));
-  parts.push(() => opened.close());
-
   const telemetry = serverTelemetry({ otlpEndpoint: config.telemetry.otlpEndpoint });
   parts.push(() => telemetry.shutdown());
+  const health = executorHealth(telemetry.metrics, config.controlPlane);
+  health.needs("the control plane", (within) => link.objectStore(cluster, within));
+  health.needs("the Kubernetes API server", (within) => namespaceOf(client, namespace, within));
   const { host, port } = config.health;
+  // First, so that a control plane that is still away is told by /readyz and kills nothing.
   const server = await startRpcServer({
     host,
     port,
     routes: () => {},
-    http: [telemetry.http],
-    health: { ready: () => opened.store.check() },
+    http: [health.http, telemetry.http],
+    health,
     log,
     metrics: telemetry.rpc,
   });
   parts.push(() => server.drain(1000));
+
+  onStep("asking the control plane where payloads are");
+  const store = await storeOf(config, link, log, signal);
+  const opened = await openObjectStore(remoteStore(store));
+  parts.push(() => opened.close());
+  health.needs("the object store", (within) => opened.store.check(within));
 
   const identity = `${hostname()}-${process.pid}`;
   const data = kubernetesDataPlane({
     config,
     client,
     namespace,
-    clusterUid: () => clusterUid(client, namespace),
-    link,
+    clusterUid: (until) => clusterUid(client, namespace, log, until),
+    link: health.watched(link),
     objects: opened.store,
     store,
     name: identity,
     log,
   });
-  const work = config.leaderElection ? leading({ client, cluster, namespace, identity, log }, data.run) : data.run;
-  parts.push(background(log, [work]));
-  return { health: server.url, stop: () => parts.unwind() };
+  const work = config.leaderElection
+    ? leading({ client, cluster, namespace, identity, log }, health.leading(data.run))
+    : inTurns({ link, log }, health.leading(data.run));
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => {});
+  const watched = (until: AbortSignal) =>
+    work(until).catch((error) => {
+      failed.reject(error);
+      throw error;
+    });
+  parts.push(background(log, [watched]));
+  return { health: server.url, failed: failed.promise, stop: () => parts.unwind() };
 }
 
 /** Patient: an executor may come up before its control plane. */
@@ -127,7 +145,13 @@ function leading(
   return (signal) =>
     election.run(signal, async (lead) => {
       log.info({ cluster, identity }, "this replica leads");
-      await run(lead);
+      try {
+        await run(lead);
+      } catch (error) {
+        if (!(error instanceof SupersededError)) throw error;
+        // By the next leader, when this one was cut off; by one outside of the election, which stands by once we lead again.
+        log.warn({ cluster, holder: error.holder }, "another executor took over this cluster; the lead is let go");
+      }
     });
 }
 
@@ -135,8 +159,26 @@ function leaseName(cluster: string): string {
   return `flyte-ts-executor-${cluster}`;
 }
 
-/** Unlike any other cluster's, and readable with rights on one namespace: the uid of that namespace. */
-async function clusterUid(client: KubernetesClient, namespace: string): Promise<string> {
+/** Patient: the API server may go just when this replica begins to lead. */
+async function clusterUid(
+  client: KubernetesClient,
+  namespace: string,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<string> {
+  for (; !signal.aborted; await sleep(2_000, undefined, { signal }).catch(() => {})) {
+    try {
+      return (await namespaceOf(client, namespace, signal)).metadata.uid ?? "";
+    } catch (err) {
+      if (!signal.aborted)
+        log.warn({ err, namespace }, "the namespace that tells this cluster from others cannot be read");
+    }
+  }
+  return "";
+}
+
+/** Readable with rights on one namespace; its uid is unlike any other cluster's. */
+function namespaceOf(client: KubernetesClient, namespace: string, signal: AbortSignal) {
   const namespaces = client.resource({ group: "", version: "v1", plural: "namespaces", namespaced: false });
-  return (await namespaces.get(namespace)).metadata.uid ?? "";
+  return namespaces.get(namespace, { signal });
 }

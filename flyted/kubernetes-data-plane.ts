@@ -20,7 +20,8 @@ export interface KubernetesDataPlaneOptions {
   client: KubernetesClient;
   /** Where the executor's own objects live. */
   namespace: string;
-  clusterUid(): Promise<string>;
+  /** Waits for it; what it gives after an abort is of no use. */
+  clusterUid(signal: AbortSignal): Promise<string>;
   link: ControlLink;
   objects: ObjectStore;
   /** How `objects` is reached. */
@@ -39,6 +40,8 @@ export function kubernetesDataPlane(options: KubernetesDataPlaneOptions): { run(
 
   return {
     async run(signal) {
+      const clusterUid = await options.clusterUid(signal);
+      if (signal.aborted) return;
       const places = placesOf(options);
       const store = kubernetesActionStore({ client, cluster, objectStore: objects, log, ...places });
       const watched = places.namespaces ? { namespaces: places.namespaces } : {};
@@ -71,7 +74,7 @@ export function kubernetesDataPlane(options: KubernetesDataPlaneOptions): { run(
       }
       await executor({
         cluster,
-        clusterUid: await options.clusterUid(),
+        clusterUid,
         name,
         kind: "kubernetes",
         link,

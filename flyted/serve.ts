@@ -14,7 +14,10 @@ export interface ServeOptions {
   signal: AbortSignal;
 }
 
-export interface Composition<Config, Server extends { stop(): Promise<void> }> {
+/** `failed` rejects when the server's work ends by itself: then the program ends too, for whoever starts it again. */
+export type Served = { stop(): Promise<void>; failed?: Promise<never> };
+
+export interface Composition<Config, Server extends Served> {
   /** The key that each flag stands for. */
   flags: Readonly<Record<string, string>>;
   load(sources: ConfigSources): Config;
@@ -30,7 +33,7 @@ export interface Composition<Config, Server extends { stop(): Promise<void> }> {
 type Printable = Parameters<typeof redacted>[0] & { logs: Required<Pick<LoggerOptions, "level" | "format">> };
 
 /** Serves until `signal` is aborted; the exit code tells whether that went well. Problems are told in one line. */
-export async function serve<Config extends Printable, Server extends { stop(): Promise<void> }>(
+export async function serve<Config extends Printable, Server extends Served>(
   { flags, env, cwd, stdout, stderr, signal }: ServeOptions,
   composition: Composition<Config, Server>,
 ): Promise<number> {
@@ -48,10 +51,11 @@ export async function serve<Config extends Printable, Server extends { stop(): P
     try {
       const ready = { event: "ready", ...composition.ready(server), pid: process.pid };
       stdout(quiet ? composition.screen(server, config) : `${JSON.stringify(ready)}\n`);
-      await new Promise<void>((resolve) => {
+      const told = new Promise<void>((resolve) => {
         if (signal.aborted) resolve();
         signal.addEventListener("abort", () => resolve(), { once: true });
       });
+      await Promise.race([told, ...(server.failed ? [server.failed] : [])]);
       if (quiet) stderr(`${composition.farewell}\n`);
     } finally {
       await server.stop();

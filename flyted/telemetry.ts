@@ -1,9 +1,11 @@
 /** The server's metrics and traces, joined for its parts. */
 import { phaseName } from "@flyte-ts/core";
 import { type HttpHandler, type RpcMetrics, rpcMetrics } from "@flyte-ts/platform/rpc";
-import { createMetrics, createTracing, type Tracer } from "@flyte-ts/platform/telemetry";
+import { createMetrics, createTracing, type Metrics, type Tracer } from "@flyte-ts/platform/telemetry";
 
 export interface ServerTelemetry {
+  /** For a part that has metrics of its own. */
+  metrics: Metrics;
   tracer: Tracer;
   rpc: RpcMetrics;
   /** An action came into a phase. */
@@ -28,6 +30,7 @@ export function serverTelemetry({ otlpEndpoint }: { otlpEndpoint?: string | unde
     labels: { version: [], fsync: [], synchronous_commit: [], embedded: [] },
   });
   return {
+    metrics,
     tracer: tracing.tracer,
     rpc: rpcMetrics(metrics),
     phase: (phase) => phases.inc({ phase: phaseName(phase) }),
