@@ -267,7 +267,7 @@ test("the command line lists, shows, drains, resumes, explains and forgets", asy
   assert.match((await it.cli("show", "east")).out, /^executor +east-1, 1$/m);
 
   const drained = await it.cli("drain", "east", "--reason", "new nodes");
-  assert.deepEqual(drained, { code: 0, out: "east is given nothing new; 0 actions that it has go on\n", err: "" });
+  assert.deepEqual(drained, { code: 0, out: "east is given nothing new; it holds no action\n", err: "" });
   await run(it, "r1");
   const explained = await it.cli("explain", "r1/a0");
   assert.match(

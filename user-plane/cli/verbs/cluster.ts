@@ -31,7 +31,7 @@ const commands: Readonly<Record<string, Command>> = {
   async drain(admin, name, { reason, json }) {
     const { cluster } = await admin.drainCluster({ name, reason: String(reason ?? "") });
     if (json) return line({ cluster: name, state: cluster && stateOf(cluster), leased: cluster?.leased });
-    return `${name} is given nothing new; ${cluster?.leased ?? 0} actions that it has go on\n`;
+    return `${name} is given nothing new; ${goOn(cluster?.leased ?? 0)}\n`;
   },
   async resume(admin, name, { json }) {
     const { cluster } = await admin.resumeCluster({ name });
@@ -94,4 +94,9 @@ function asJson(schema: Parameters<typeof toJsonString>[0], message: Parameters<
 
 function line(value: object): string {
   return `${JSON.stringify(value)}\n`;
+}
+
+function goOn(leased: number): string {
+  if (leased === 0) return "it holds no action";
+  return leased === 1 ? "1 action that it has goes on" : `${leased} actions that it has go on`;
 }
