@@ -1,6 +1,6 @@
 /** More executors than one for one cluster: who speaks for it, who stands by, and that nobody fights. */
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
+import { after, describe, test } from "node:test";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { ClusterAdminService } from "@flyte-ts/contract/flytets/cluster/v1/cluster_admin_pb.ts";
@@ -47,54 +47,56 @@ if (!needs.skip) {
     return new Set(seen.values());
   };
 
-  test("the newest of two takes over, the other stands by until it is gone, and work goes on with either", async (t) => {
-    const start = starter(await testCluster(t, { mode: "kwok" }), "plain");
-    const first = await start(false);
-    await waitFor(() => isHolder("plain", first), { what: "the first, to connect" });
-    const long = await placedRun(wire, nap(hour), { queue: "plain" });
-    const attempts = async () =>
-      (await detailsOf(wire, long)).attempts.map(({ phase, cluster }) => `${cluster} ${phaseName(phase)}`);
-    await waitFor(async () => (await attempts())[0] === "plain RUNNING", { what: "a nap with the first" });
+  describe("more executors than one for one cluster", { concurrency: true }, () => {
+    test("the newest of two takes over, the other stands by until it is gone, and work goes on with either", async (t) => {
+      const start = starter(await testCluster(t, { mode: "kwok" }), "plain");
+      const first = await start(false);
+      await waitFor(() => isHolder("plain", first), { what: "the first, to connect" });
+      const long = await placedRun(wire, nap(hour), { queue: "plain" });
+      const attempts = async () =>
+        (await detailsOf(wire, long)).attempts.map(({ phase, cluster }) => `${cluster} ${phaseName(phase)}`);
+      await waitFor(async () => (await attempts())[0] === "plain RUNNING", { what: "a nap with the first" });
 
-    const second = await start(false);
-    await standsBy(first, "the first, to stand by");
-    assert.ok(await isHolder("plain", second));
-    assert.deepEqual([...(await heard("plain", 6))], [await holder("plain")]);
-    assert.ok(await isHolder("plain", second));
-    assert.deepEqual([await connections(first), await connections(second)], [1, 1]);
-    const told = (await first.log()).split("\n").filter((line) => line.includes("this one stands by"));
-    assert.equal(told.length, 1, told.join("\n"));
-    assert.ok((JSON.parse(told[0] ?? "{}") as { holder: string }).holder.endsWith(`-${second.pid}`));
-    assert.equal(await ended(wire, await placedRun(wire, nap(), { queue: "plain" })), "SUCCEEDED");
+      const second = await start(false);
+      await standsBy(first, "the first, to stand by");
+      assert.ok(await isHolder("plain", second));
+      assert.deepEqual([...(await heard("plain", 6))], [await holder("plain")]);
+      assert.ok(await isHolder("plain", second));
+      assert.deepEqual([await connections(first), await connections(second)], [1, 1]);
+      const told = (await first.log()).split("\n").filter((line) => line.includes("this one stands by"));
+      assert.equal(told.length, 1, told.join("\n"));
+      assert.ok((JSON.parse(told[0] ?? "{}") as { holder: string }).holder.endsWith(`-${second.pid}`));
+      assert.equal(await ended(wire, await placedRun(wire, nap(), { queue: "plain" })), "SUCCEEDED");
 
-    assert.equal(await second.stop(), 0);
-    await waitFor(() => isHolder("plain", first), { what: "the first, to take over" });
-    // Before the leases were lost: the nap goes on and is ended by who has it now.
-    assert.deepEqual(await attempts(), ["plain RUNNING"]);
-    await wire.runs.abortRun({ runId: runId(long), reason: "seen enough" });
-    assert.equal(await ended(wire, long), "ABORTED");
-    await waitFor(async () => (await admin.getCluster({ name: "plain" })).cluster?.ending === 0, {
-      what: "its release",
+      assert.equal(await second.stop(), 0);
+      await waitFor(() => isHolder("plain", first), { what: "the first, to take over" });
+      // Before the leases were lost: the nap goes on and is ended by who has it now.
+      assert.deepEqual(await attempts(), ["plain RUNNING"]);
+      await wire.runs.abortRun({ runId: runId(long), reason: "seen enough" });
+      assert.equal(await ended(wire, long), "ABORTED");
+      await waitFor(async () => (await admin.getCluster({ name: "plain" })).cluster?.ending === 0, {
+        what: "its release",
+      });
     });
-  });
 
-  test("elected ones do not disturb each other, and one beside the election gives way", async (t) => {
-    const start = starter(await testCluster(t, { mode: "kwok" }), "elected");
-    const first = await start(true);
-    await waitFor(() => isHolder("elected", first), { what: "the first, to lead" });
-    const second = await start(true);
-    assert.deepEqual([...(await heard("elected", 4))], [await holder("elected")]);
-    assert.deepEqual([await connections(first), await connections(second)], [1, 0]);
+    test("elected ones do not disturb each other, and one beside the election gives way", async (t) => {
+      const start = starter(await testCluster(t, { mode: "kwok" }), "elected");
+      const first = await start(true);
+      await waitFor(() => isHolder("elected", first), { what: "the first, to lead" });
+      const second = await start(true);
+      assert.deepEqual([...(await heard("elected", 4))], [await holder("elected")]);
+      assert.deepEqual([await connections(first), await connections(second)], [1, 0]);
 
-    const stray = await start(false);
-    await standsBy(stray, "the stray one, to stand by");
-    assert.ok(!(await isHolder("elected", stray)));
-    assert.deepEqual([...(await heard("elected", 4))], [await holder("elected")]);
+      const stray = await start(false);
+      await standsBy(stray, "the stray one, to stand by");
+      assert.ok(!(await isHolder("elected", stray)));
+      assert.deepEqual([...(await heard("elected", 4))], [await holder("elected")]);
 
-    const [leader, other] = (await isHolder("elected", first)) ? [first, second] : [second, first];
-    assert.equal(await leader.stop(), 0);
-    await waitFor(() => isHolder("elected", other), { what: "the other of the elected, to lead" });
-    assert.equal(await ended(wire, await placedRun(wire, nap(), { queue: "elected" })), "SUCCEEDED");
+      const [leader, other] = (await isHolder("elected", first)) ? [first, second] : [second, first];
+      assert.equal(await leader.stop(), 0);
+      await waitFor(() => isHolder("elected", other), { what: "the other of the elected, to lead" });
+      assert.equal(await ended(wire, await placedRun(wire, nap(), { queue: "elected" })), "SUCCEEDED");
+    });
   });
 } else {
   test("more executors than one for one cluster", needs, () => {});

@@ -24,17 +24,21 @@ const hour = 3_600_000;
 let stage: KubernetesStage;
 
 if (!needs.skip) {
-  stage = await setKubernetesStage(
-    { after },
-    {
-      server: { env: { FLYTE_TS_CLUSTERS_LEASE_SECONDS: "6", FLYTE_TS_CLUSTERS_HEARTBEAT_SECONDS: "0.5" } },
-      executor: { config: { labels: { region: "eu", pods: "real" }, capacity: { cpu: 8 } } },
-    },
-  );
+  const [onNode, fake] = await Promise.all([
+    setKubernetesStage(
+      { after },
+      {
+        server: { env: { FLYTE_TS_CLUSTERS_LEASE_SECONDS: "6", FLYTE_TS_CLUSTERS_HEARTBEAT_SECONDS: "0.5" } },
+        executor: { config: { labels: { region: "eu", pods: "real" }, capacity: { cpu: 8 } } },
+      },
+    ),
+    testCluster({ after }, { mode: "kwok" }),
+  ]);
+  stage = onNode;
   await startExecutor(
     { after },
     {
-      cluster: await testCluster({ after }, { mode: "kwok" }),
+      cluster: fake,
       name: "play",
       controlPlane: stage.server.url,
       config: { queues: ["naps"], labels: { region: "us", pods: "fake" }, capacity: { accelerators: ["T4"] } },

@@ -43,7 +43,7 @@ export function clusterText(cluster: Cluster, now: Date): string {
     ["heard of", `${heardOf(cluster, now)} ago`],
     ["registered", cluster.registeredAt ? toDate(cluster.registeredAt).toISOString() : ""],
     ["slots", `${cluster.slotsUsed} of ${cluster.slots} in use`],
-    ["actions", `${cluster.leased} leased, ${cluster.ending} cleaned up, ${cluster.eligible} waiting`],
+    ["actions", `${cluster.leased} leased, ${cluster.ending} being cleaned up, ${cluster.eligible} waiting`],
     ["task types", taskTypes(cluster).taken.join(", ")],
     ["lacks", taskTypes(cluster).lacked.join(", ")],
     ["queues", cluster.queues.join(", ")],
