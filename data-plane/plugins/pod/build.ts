@@ -21,6 +21,7 @@ import type { Container, EnvVar, Passed, Pod, PodSpec, PodTemplateSpec, SecretOb
 import { needsOf, placed } from "./placement.ts";
 import { acceleratorResource, completed, within } from "./resources.ts";
 import { type SecretParts, secretParts, secretsOf } from "./secrets.ts";
+import { withoutServerDefaults } from "./server-defaults.ts";
 import { forCompany, isCopilot, staged } from "./staged.ts";
 
 export interface BuildParts {
@@ -132,7 +133,7 @@ function single(task: TaskPod, { template }: BuildParts): TaskPod {
 }
 
 function templateOf({ template, config, podTemplate }: BuildParts): PodTemplateSpec {
-  if (podTemplate) return podTemplate;
+  if (podTemplate) return withoutServerDefaults(podTemplate);
   const name = podTemplateName(template, config);
   if (name === undefined) return {};
   throw new BadSpecError(

@@ -26,7 +26,7 @@ const appended: ReadonlySet<string> = new Set([
 ]);
 
 /** Containers of a template with these names are no containers, but the base of all, or of the primary one. */
-const magic = { all: "default", primary: "primary", allInit: "default-init", primaryInit: "primary-init" };
+export const magic = { all: "default", primary: "primary", allInit: "default-init", primaryInit: "primary-init" };
 
 /**
  * The pod's spec with everything the template gives. The template's magic containers are the bases of the pod's
