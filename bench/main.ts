@@ -1,74 +1,67 @@
 /**
- * `npm run bench -- engine [--endpoint URL] [--json] [--only fan-out,chain,runs]`: drives a running server over its public
- * wire from a process of its own. Without an endpoint it starts one with `flyte-ts up` on a new data directory.
+ * `npm run bench -- engine|kube [--json] [--only NAME,…]`: puts load on a running server over its public wire, from a
+ * process of its own. What is not there yet (server, executor, test cluster) is started, and ended afterwards.
  */
+import { cpus, totalmem } from "node:os";
 import { parseArgs } from "node:util";
-import { chain, type Figures, fanOut, manyRuns } from "./engine/scenarios.ts";
-import { startServer } from "./server.ts";
-import { connectWire, type Wire } from "./wire.ts";
+import { engineBenchmark } from "./engine/benchmark.ts";
+import { kubeBenchmark } from "./kube/benchmark.ts";
+import { type Benchmark, measure, type Result, text } from "./scenario.ts";
 
-const scenarios: Record<string, { about: string; run(wire: Wire): Promise<Figures> }> = {
-  "fan-out": {
-    about: "one run, 20,000 core-sleep(0) children enqueued by 64 callers",
-    run: (wire) => fanOut(wire, { count: 20_000, callers: 64 }),
-  },
-  chain: { about: "500 core-sleep(0) children, one at a time", run: (wire) => chain(wire, { hops: 500 }) },
-  runs: {
-    about: "2,000 runs of one core-sleep(0), 64 in flight",
-    run: (wire) => manyRuns(wire, { count: 2000, inFlight: 64 }),
-  },
+const usage = `usage: npm run bench -- engine [--endpoint URL] [--json] [--only fan-out,chain,runs]
+       npm run bench -- kube [--count N] [--cpu-prof DIR] [--json] [--only lifecycle,live-pods,pod-overhead]
+`;
+
+const options = {
+  endpoint: { type: "string" },
+  json: { type: "boolean" },
+  only: { type: "string" },
+  count: { type: "string" },
+  "cpu-prof": { type: "string" },
+} as const;
+
+type Flags = ReturnType<typeof parseArgs<{ options: typeof options }>>["values"];
+
+const benchmarks: Readonly<Record<string, (flags: Flags) => Promise<Benchmark>>> = {
+  engine: engineBenchmark,
+  kube: async (flags) => kubeBenchmark({ count: flags.count, cpuProf: flags["cpu-prof"] }),
 };
 
 async function main(args: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: { endpoint: { type: "string" }, json: { type: "boolean" }, only: { type: "string" } },
-  });
-  if (positionals.length !== 1 || positionals[0] !== "engine") {
-    process.stderr.write("usage: npm run bench -- engine [--endpoint URL] [--json] [--only fan-out,chain,runs]\n");
+  const { values, positionals } = parseArgs({ args, allowPositionals: true, options });
+  const [name = "", ...rest] = positionals;
+  const open = rest.length === 0 ? benchmarks[name] : undefined;
+  if (!open) {
+    process.stderr.write(usage);
     return 2;
   }
-  const only = values.only?.split(",");
-  const unknown = only?.find((name) => !(name in scenarios));
-  if (unknown) {
-    process.stderr.write(`bench: there is no scenario ${unknown}; choose from ${Object.keys(scenarios).join(", ")}\n`);
-    return 2;
-  }
-  const server = values.endpoint ? undefined : await startServer();
-  const endpoint = values.endpoint ?? server?.url ?? "";
-  const wire = connectWire(endpoint);
+  const benchmark = await open(values);
   try {
-    const durable = await settings(wire);
-    if (!values.json) process.stdout.write(`${endpoint}: ${durable}\n`);
-    const results: Record<string, Figures> = {};
-    for (const [name, { about, run }] of Object.entries(scenarios)) {
-      if (only && !only.includes(name)) continue;
-      const figures = await run(wire);
-      results[name] = figures;
-      if (!values.json) process.stdout.write(`\n${name}: ${about}\n${table(figures)}`);
+    const { scenarios } = benchmark;
+    const chosen = values.only?.split(",") ?? Object.keys(scenarios);
+    const unknown = chosen.find((one) => !(one in scenarios));
+    if (unknown !== undefined) {
+      process.stderr.write(
+        `bench: there is no scenario ${unknown}; choose from ${Object.keys(scenarios).join(", ")}\n`,
+      );
+      return 2;
     }
-    if (values.json) process.stdout.write(`${JSON.stringify({ endpoint, database: durable, results })}\n`);
+    const machine = { cores: cpus().length, memoryMb: Math.round(totalmem() / (1 << 20)), node: process.version };
+    if (!values.json) process.stdout.write(`${machine.cores} cores, ${machine.memoryMb} MB, Node ${machine.node}\n`);
+    const results: Record<string, Result> = {};
+    for (const [key, scenario] of Object.entries(scenarios)) {
+      if (!chosen.includes(key)) continue;
+      const result = await measure(scenario);
+      results[key] = result;
+      if (!values.json) process.stdout.write(`\n${key}: ${scenario.about}\n${text(result)}`);
+    }
+    if (values.json) process.stdout.write(`${JSON.stringify({ benchmark: name, machine, results })}\n`);
     return 0;
   } finally {
-    wire.close();
-    await server?.stop();
+    await benchmark.close();
   }
 }
 
-/** The database and its durable settings, as the server's own metrics state them. */
-async function settings(wire: Wire): Promise<string> {
-  for (const name of (await wire.metrics()).keys()) {
-    if (name.startsWith("flyte_database_info")) return name.slice(name.indexOf("{") + 1, -1);
-  }
-  return "unknown database";
-}
-
-function table(figures: Figures): string {
-  const width = Math.max(...Object.keys(figures).map((key) => key.length));
-  return Object.entries(figures)
-    .map(([key, value]) => `  ${key.padEnd(width)}  ${Number.isInteger(value) ? value : value.toFixed(2)}\n`)
-    .join("");
-}
-
+// What was started is ended on exit.
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
 process.exitCode = await main(process.argv.slice(2));

@@ -1,28 +1,26 @@
 /** A server of its own for a benchmark: `flyte-ts up` on a new data directory, gone afterwards. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { startProgram } from "./program.ts";
+import type { Wire } from "./wire.ts";
 
 export async function startServer(): Promise<{ url: string; stop(): Promise<void> }> {
   const dataDir = await mkdtemp(join(tmpdir(), "flyte-ts-bench-"));
-  const launcher = fileURLToPath(new URL("../flyte-ts", import.meta.url));
-  const child = spawn(launcher, ["up", "--json", "--port", "0", "--data-dir", dataDir], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const exited = once(child, "exit");
-  async function stop(): Promise<void> {
-    child.kill("SIGTERM");
-    await exited;
-    await rm(dataDir, { recursive: true, force: true });
+  const remove = () => rm(dataDir, { recursive: true, force: true });
+  try {
+    const server = await startProgram(["up", "--json", "--port", "0", "--data-dir", dataDir]);
+    return { url: String(server.ready.url), stop: () => server.stop().finally(remove) };
+  } catch (error) {
+    await remove();
+    throw error;
   }
-  for await (const line of createInterface({ input: child.stdout })) {
-    const event = JSON.parse(line) as { event: string; url?: string };
-    if (event.event === "ready" && event.url) return { url: event.url, stop };
+}
+
+/** The database and its durable settings, as the server's own metrics state them. */
+export async function databaseOf(wire: Wire): Promise<string> {
+  for (const name of (await wire.metrics()).keys()) {
+    if (name.startsWith("flyte_database_info")) return name.slice(name.indexOf("{") + 1, -1);
   }
-  await stop();
-  throw new Error("the server ended before it was ready; its own words are above");
+  return "unknown database";
 }

@@ -81,15 +81,19 @@ export function connectWire(endpoint: string): Wire {
       }
     },
     async metrics() {
-      const text = await (await fetch(`${endpoint}/metrics`)).text();
-      const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
-      return new Map(
-        samples.map((line) => {
-          const space = line.lastIndexOf(" ");
-          return [line.slice(0, space), Number(line.slice(space + 1))];
-        }),
-      );
+      return samplesOf(await (await fetch(`${endpoint}/metrics`)).text());
     },
     close: () => agent.destroy(),
   };
+}
+
+/** Of the text format of Prometheus: values by name and labels. */
+export function samplesOf(text: string): Map<string, number> {
+  const samples = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+  return new Map(
+    samples.map((line) => {
+      const space = line.lastIndexOf(" ");
+      return [line.slice(0, space), Number(line.slice(space + 1))];
+    }),
+  );
 }

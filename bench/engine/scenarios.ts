@@ -1,45 +1,29 @@
 /** The three loads of the engine's benchmark. Each gives its figures as plain numbers with units in their names. */
 import { create } from "@bufbuild/protobuf";
-import {
-  ActionsService,
-  WatchForUpdatesRequestSchema,
-} from "@flyte-ts/contract/flyteidl2/actions/actions_service_pb.ts";
-import type { RunIdentifier } from "@flyte-ts/contract/flyteidl2/common/identifier_pb.ts";
-import {
-  AbortRunRequestSchema,
-  GetActionDetailsRequestSchema,
-  RunService,
-  WatchRunsRequestSchema,
-} from "@flyte-ts/contract/flyteidl2/workflow/run_service_pb.ts";
+import { RunService, WatchRunsRequestSchema } from "@flyte-ts/contract/flyteidl2/workflow/run_service_pb.ts";
 import { isTerminal } from "@flyte-ts/core";
+import { newRun, place, sleepSpec } from "../actions.ts";
+import { percentiles, together, usage } from "../measure.ts";
+import { startParent } from "../parent.ts";
+import type { Figures } from "../scenario.ts";
 import type { Wire } from "../wire.ts";
-import { child, newRun, place, sleepSpec } from "./actions.ts";
-
-export type Figures = Record<string, number>;
-
-const HOUR_MS = 3_600_000;
 
 /** One run, `count` children of no duration enqueued by `callers`, until all are over on the parent's watch. */
 export async function fanOut(wire: Wire, { count, callers }: { count: number; callers: number }): Promise<Figures> {
-  const run = await startParent(wire);
-  const watch = watchChildren(wire, run);
-  await watch.ready;
+  const parent = await startParent(wire);
   const before = await usage(wire);
   const spec = sleepSpec(0);
   const started = performance.now();
-  const all = watch.ended(count);
+  const all = parent.ended(count);
   let next = 0;
   await together(callers, async () => {
-    while (next < count) {
-      await wire.unary(ActionsService.method.enqueue, child(run, `c${next++}`, spec));
-    }
+    while (next < count) await parent.enqueue(`c${next++}`, spec);
   });
   const enqueued = performance.now();
   await all;
   const seconds = (performance.now() - started) / 1000;
   const after = await usage(wire);
-  await watch.close();
-  await abortRun(wire, run);
+  await parent.close();
   return {
     actions: count,
     callers,
@@ -55,20 +39,17 @@ export async function fanOut(wire: Wire, { count, callers }: { count: number; ca
 
 /** `hops` children, each enqueued when the one before is over: what one awaited call costs. */
 export async function chain(wire: Wire, { hops }: { hops: number }): Promise<Figures> {
-  const run = await startParent(wire);
-  const watch = watchChildren(wire, run);
-  await watch.ready;
+  const parent = await startParent(wire);
   const spec = sleepSpec(0);
   const times: number[] = [];
   for (let i = 0; i < hops; i++) {
     const started = performance.now();
-    const over = watch.ended(i + 1);
-    await wire.unary(ActionsService.method.enqueue, child(run, `h${i}`, spec));
+    const over = parent.ended(i + 1);
+    await parent.enqueue(`h${i}`, spec);
     await over;
     times.push(performance.now() - started);
   }
-  await watch.close();
-  await abortRun(wire, run);
+  await parent.close();
   return { hops, ...percentiles(times, "hop ms") };
 }
 
@@ -128,71 +109,4 @@ export async function manyRuns(wire: Wire, { count, inFlight }: { count: number;
     "server CPU ms/run": ((after.cpu - before.cpu) * 1000) / count,
     ...percentiles(times, "run ms"),
   };
-}
-
-async function startParent(wire: Wire): Promise<RunIdentifier> {
-  const { run } = await wire.unary(RunService.method.createRun, newRun(HOUR_MS));
-  const id = run?.action?.id;
-  if (!id?.run) throw new Error("CreateRun answered no run");
-  await wire.unary(RunService.method.getActionDetails, create(GetActionDetailsRequestSchema, { actionId: id }));
-  return id.run;
-}
-
-async function abortRun(wire: Wire, runId: RunIdentifier): Promise<void> {
-  await wire.unary(
-    RunService.method.abortRun,
-    create(AbortRunRequestSchema, { runId, reason: "the benchmark is over" }),
-  );
-}
-
-function watchChildren(wire: Wire, run: RunIdentifier) {
-  const stop = new AbortController();
-  const over = new Set<string>();
-  let wanted: { count: number; resolve(): void } | undefined;
-  let sentinel: () => void = () => {};
-  const ready = new Promise<void>((resolve) => {
-    sentinel = resolve;
-  });
-  const reading = (async () => {
-    const request = create(WatchForUpdatesRequestSchema, {
-      filter: { case: "parentActionId", value: { run, name: "a0" } },
-    });
-    for await (const { message } of wire.stream(ActionsService.method.watchForUpdates, request, stop.signal)) {
-      if (message.case === "controlMessage") sentinel();
-      if (message.case !== "actionUpdate" || !isTerminal(message.value.phase)) continue;
-      over.add(message.value.actionId?.name ?? "");
-      if (wanted && over.size >= wanted.count) wanted.resolve();
-    }
-  })().catch((error: unknown) => {
-    if (!stop.signal.aborted) throw error;
-  });
-  return {
-    ready: Promise.race([ready, reading]),
-    ended: (count: number) =>
-      new Promise<void>((resolve) => {
-        wanted = { count, resolve };
-      }),
-    async close() {
-      stop.abort();
-      await reading;
-    },
-  };
-}
-
-async function together(callers: number, work: () => Promise<void>): Promise<void> {
-  await Promise.all(Array.from({ length: callers }, work));
-}
-
-async function usage(wire: Wire): Promise<{ cpu: number; rssMb: number }> {
-  const metrics = await wire.metrics();
-  return {
-    cpu: metrics.get("process_cpu_seconds_total") ?? Number.NaN,
-    rssMb: (metrics.get("process_resident_memory_bytes") ?? Number.NaN) / (1 << 20),
-  };
-}
-
-function percentiles(times: number[], name: string): Figures {
-  const sorted = times.toSorted((a, b) => a - b);
-  const at = (p: number) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? Number.NaN;
-  return { [`${name} p50`]: at(0.5), [`${name} p99`]: at(0.99), [`${name} max`]: at(1) };
 }

@@ -1,4 +1,4 @@
-/** The actions that the engine's benchmark makes: core-sleep needs no process, so only the engine is measured. */
+/** The actions that benchmarks make: sleeps, which need no process, and containers. */
 import { create } from "@bufbuild/protobuf";
 import { type EnqueueRequest, EnqueueRequestSchema } from "@flyte-ts/contract/flyteidl2/actions/actions_service_pb.ts";
 import type { RunIdentifier } from "@flyte-ts/contract/flyteidl2/common/identifier_pb.ts";
@@ -22,6 +22,31 @@ export function sleepSpec(durationMs: number): TaskSpec {
   });
 }
 
+export interface ContainerOptions {
+  command: string[];
+  /** Of its pod. */
+  annotations?: Record<string, string>;
+}
+
+/** A container without inputs and outputs, in the image that every test cluster has. */
+export function containerSpec({ command, annotations = {} }: ContainerOptions): TaskSpec {
+  return create(TaskSpecSchema, {
+    taskTemplate: {
+      id: { resourceType: ResourceType.TASK, org: "bench", ...place, name: "bench.container", version: "1" },
+      type: "container",
+      metadata: {
+        runtime: { version: "1", flavor: "typescript" },
+        retries: { retries: 0 },
+        metadata: { annotations },
+      },
+      interface: {},
+      target: { case: "container", value: { image: "localhost/busybox:1", command } },
+    },
+    shortName: "container",
+    environment: { name: "bench" },
+  });
+}
+
 export function newRun(durationMs: number): CreateRunRequest {
   return create(CreateRunRequestSchema, {
     id: { case: "projectId", value: { organization: "bench", domain: place.domain, name: place.project } },
@@ -33,6 +58,7 @@ export function newRun(durationMs: number): CreateRunRequest {
 
 export function child(run: RunIdentifier, name: string, spec: TaskSpec): EnqueueRequest {
   const base = `s3://flyte-data/${run.project}/${run.domain}/${run.name}/`;
+  const task = spec.taskTemplate?.id?.name ?? "";
   return create(EnqueueRequestSchema, {
     action: {
       actionId: { run, name },
@@ -41,7 +67,7 @@ export function child(run: RunIdentifier, name: string, spec: TaskSpec): Enqueue
       runOutputBase: base,
       spec: {
         case: "task",
-        value: { id: { org: "bench", ...place, name: "bench.sleep", version: "1" }, spec },
+        value: { id: { org: "bench", ...place, name: task, version: "1" }, spec },
       },
     },
   });
