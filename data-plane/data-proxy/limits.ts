@@ -12,6 +12,8 @@ export interface DataProxyLimits {
   maxDownloadSeconds: number;
   /** Most log lines in one message. */
   logLinesPerMessage: number;
+  /** How long the first line of an attempt is waited for. */
+  firstLineMs: number;
 }
 
 const MiB = 1024 * 1024;
@@ -24,4 +26,5 @@ export const defaultLimits: DataProxyLimits = {
   downloadSeconds: 3600,
   maxDownloadSeconds: 7 * 24 * 3600,
   logLinesPerMessage: 100,
+  firstLineMs: 20_000,
 };

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { Code } from "@connectrpc/connect";
 import { LogLineOriginator } from "@flyte-ts/contract/flyteidl2/logs/dataplane/payload_pb.ts";
 import { toTimestamp } from "@flyte-ts/core";
-import type { LogBatch, LogStore } from "@flyte-ts/data-plane/logs";
+import { type LogBatch, LogNotFoundError, type LogStore } from "@flyte-ts/data-plane/logs";
 import {
   actionId,
   actionRecord,
@@ -105,8 +105,33 @@ test("attempt 0 is the latest, earlier ones can be named", async (t) => {
   assert.deepEqual(logs.asked, [record.attemptUri(3), record.attemptUri(2)]);
 });
 
+test("the first line is waited for, and the end of an attempt that says nothing", async (t) => {
+  const looks: PromiseWithResolvers<void>[] = [Promise.withResolvers(), Promise.withResolvers()];
+  const said = new Set<string>();
+  const logs: Logs = {
+    async *tail({ attemptUri: uri }) {
+      looks[uri === attemptUri ? 0 : 1]?.resolve();
+      if (!said.has(uri)) throw new LogNotFoundError(uri);
+      yield { lines: [line("at last\n")] };
+    },
+  };
+  const fixture = await dataProxyFixture(t, { logs });
+  fixture.actions.set("a0", actionRecord());
+  fixture.actions.set("silent", actionRecord({ attempts: 2 }));
+  const late = collect(fixture, { actionId: actionId("a0"), attempt: 1 });
+  const never = collect(fixture, { actionId: actionId("silent"), attempt: 2 });
+  await Promise.all(looks.map(({ promise }) => promise));
+  said.add(attemptUri);
+  fixture.actions.set("silent", actionRecord({ attempts: 2, terminal: true }));
+  assert.deepEqual(
+    (await late).flat().map(({ message }) => message),
+    ["at last\n"],
+  );
+  assert.deepEqual(await never, []);
+});
+
 test("NOT_FOUND while lines may still come; an empty stream when none ever will", async (t) => {
-  const fixture = await dataProxyFixture(t);
+  const fixture = await dataProxyFixture(t, { limits: { firstLineMs: 0 } });
   fixture.actions.set("queued", actionRecord({ attempts: 0 }));
   fixture.actions.set("running", actionRecord({ attempts: 2 }));
   fixture.actions.set("done", actionRecord({ terminal: true }));
