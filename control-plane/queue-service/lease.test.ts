@@ -3,7 +3,7 @@ import test from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { ConnectRequestSchema } from "@flyte-ts/contract/flytets/cluster/v1/cluster_link_pb.ts";
-import { ActionPhase, ROOT_ACTION } from "@flyte-ts/core";
+import { ActionPhase, phaseName, ROOT_ACTION } from "@flyte-ts/core";
 import { failsWith } from "../testing.ts";
 import { type Engine, engine, eventually, inconsistencies, queueRows, task } from "./testing.ts";
 
@@ -193,18 +193,21 @@ test("a report of what does not exist is stale, one of nothing is refused", asyn
   await assert.rejects(cluster.report({ epoch: 1n, attempt: 1 }, []), failsWith(Code.Unknown, /names no action/));
 });
 
-test("one report that can not be read fails alone", async (t) => {
+test("a report whose error can not be read counts, and harms none that came with it", async (t) => {
   const it = await engine(t);
   const { play } = it.replica;
   const cluster = await it.cluster();
   const [good, bad] = [await play.run(task("good")), await play.run(task("bad"))];
   const [goodLease, badLease] = [await cluster.leased(good, ROOT_ACTION), await cluster.leased(bad, ROOT_ACTION)];
-  const [spoilt, kept] = await Promise.allSettled([
+  const verdicts = await Promise.all([
     cluster.report(badLease, [ActionPhase.FAILED], { error: new Uint8Array([255, 255, 255]) }),
     cluster.succeed(goodLease),
   ]);
-  assert.equal(spoilt.status, "rejected");
-  assert.deepEqual(kept, { status: "fulfilled", value: "accepted" });
+  assert.deepEqual(verdicts, ["accepted", "accepted"]);
+  assert.equal(await play.phase(good, ROOT_ACTION), "SUCCEEDED");
+  // A failure nobody can read is the system's, and tried again.
+  const { attempts } = await play.details(bad, ROOT_ACTION);
+  assert.equal(phaseName(attempts[0]?.phase ?? 0), "FAILED");
   assert.equal(await play.phase(bad, ROOT_ACTION), "QUEUED");
 });
 
