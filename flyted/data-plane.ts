@@ -10,6 +10,7 @@ import { processPlugin } from "@flyte-ts/data-plane/plugins/process";
 import { sleepPlugin } from "@flyte-ts/data-plane/plugins/sleep";
 import type { ObjectStore } from "@flyte-ts/platform/object-store";
 import type { Logger } from "@flyte-ts/platform/telemetry";
+import { VERSION } from "./version.ts";
 
 export interface DataPlaneOptions {
   link: ControlLink;
@@ -43,6 +44,7 @@ export function dataPlane(options: DataPlaneOptions): DataPlane {
       cluster,
       clusterUid,
       kind: "embedded",
+      version: VERSION,
       name: `${cluster}-${process.pid}`,
       link,
       store: memoryActionStore(),

@@ -14,6 +14,7 @@ import type { Logger } from "@flyte-ts/platform/telemetry";
 import type { ExecutorConfig } from "./executor-config.ts";
 import { podTemplates } from "./pod-templates.ts";
 import { storeEnvironment, taskEndpoint } from "./task-environment.ts";
+import { VERSION } from "./version.ts";
 
 export interface KubernetesDataPlaneOptions {
   config: ExecutorConfig;
@@ -77,6 +78,7 @@ export function kubernetesDataPlane(options: KubernetesDataPlaneOptions): { run(
         clusterUid,
         name,
         kind: "kubernetes",
+        version: VERSION,
         link,
         store,
         plugins,

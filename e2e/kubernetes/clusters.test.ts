@@ -105,6 +105,7 @@ test("what runs on a drained cluster goes on, what is new waits for it, and it c
     clusterCommand("explain", bound),
   ]);
   assert.match(listed, /^kube +draining +kubernetes +1\/1000 +1 +0 +/m);
+  assert.match(shown, /^executor +\S+, \d+\.\d+\.\d+$/m);
   assert.match(shown, /^state +draining \(new nodes\)$/m);
   assert.match(shown, /^labels +pods=real, region=eu$/m);
   assert.match(shown, /^largest action +8 CPU$/m);
