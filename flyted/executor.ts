@@ -54,6 +54,9 @@ async function start({ config, log, onStep, signal }: ExecutorServerOptions, par
   });
   const client = kubernetesClient({ connection });
   parts.push(() => client.close());
+  // Of its own: behind a burst of calls for pods the lead would be lost in the queue.
+  const urgent = kubernetesClient({ connection });
+  parts.push(() => urgent.close());
   const namespace = config.namespace ?? client.namespace;
 
   const link = remoteControlLink({ url: config.controlPlane });
@@ -61,7 +64,7 @@ async function start({ config, log, onStep, signal }: ExecutorServerOptions, par
   parts.push(() => telemetry.shutdown());
   const health = executorHealth(telemetry.metrics, config.controlPlane);
   health.needs("the control plane", (within) => link.objectStore(cluster, within));
-  health.needs("the Kubernetes API server", (within) => namespaceOf(client, namespace, within));
+  health.needs("the Kubernetes API server", (within) => namespaceOf(urgent, namespace, within));
   const { host, port } = config.health;
   // First, so that a control plane that is still away is told by /readyz and kills nothing.
   const server = await startRpcServer({
@@ -94,7 +97,7 @@ async function start({ config, log, onStep, signal }: ExecutorServerOptions, par
     log,
   });
   const work = config.leaderElection
-    ? leading({ client, cluster, namespace, identity, log }, health.leading(data.run))
+    ? leading({ client: urgent, cluster, namespace, identity, log }, health.leading(data.run))
     : inTurns({ link, log }, health.leading(data.run));
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});

@@ -9,13 +9,17 @@ import { type Stage, setStage } from "./stage.ts";
 import { taskImage } from "./task-image.ts";
 import { waitFor } from "./wait.ts";
 
+type Kind = "pods" | "secrets" | "taskactions";
+
 export interface KubernetesStage extends Stage {
   cluster: TestCluster;
   executor: TestExecutor;
   /** `flyte-ts cluster <args>` against the server; what it prints. */
   clusterCommand(...args: string[]): Promise<string>;
   /** Names of the objects of this kind in the test's namespace, as far as their labels are such. */
-  names(kind: "pods" | "secrets" | "taskactions", labels?: string): Promise<string[]>;
+  names(kind: Kind, labels?: string): Promise<string[]>;
+  /** How many there are; cheap also when they are many. */
+  count(kind: Kind): Promise<number>;
 }
 
 export interface KubernetesStageOptions {
@@ -46,14 +50,21 @@ export async function setKubernetesStage(t: Scope, options: KubernetesStageOptio
     controlPlane: stage.server.url,
     ...options.executor,
   });
+  const { client, namespace } = cluster;
+  const of = (plural: Kind) =>
+    client.resource({ group: plural === "taskactions" ? "flyte.org" : "", version: "v1", plural, namespaced: true });
   return {
     ...stage,
     cluster,
     executor,
     clusterCommand,
-    async names(kind, labels = "") {
-      const list = await cluster.kubectl("get", kind, "-l", labels, "-o", "name");
-      return list.split("\n").flatMap((line) => line.split("/")[1] ?? []);
+    async names(kind, labelSelector = "") {
+      const { items } = await of(kind).list({ namespace, labelSelector });
+      return items.map(({ metadata }) => metadata.name);
+    },
+    async count(kind) {
+      const { items, metadata } = await of(kind).list({ namespace, limit: 1 });
+      return items.length + (metadata.remainingItemCount ?? 0);
     },
   };
 }
