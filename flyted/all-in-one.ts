@@ -6,10 +6,11 @@ import { openDataDir } from "./data-dir.ts";
 import { dataPlane } from "./data-plane.ts";
 import { type FoundationOptions, layFoundation } from "./foundation.ts";
 import { findPython } from "./python.ts";
+import type { Served } from "./serve.ts";
 import { background, stack } from "./stack.ts";
 import { storeEnvironment, taskEndpoint } from "./task-environment.ts";
 
-export interface Server {
+export interface Server extends Served {
   url: string;
   /** Stops accepting, lets calls finish, and leaves running tasks to the next server on the data directory. */
   stop(): Promise<void>;
@@ -51,8 +52,9 @@ export async function startAllInOne(options: Omit<FoundationOptions, "dataDir">)
       control.routes(router);
       data.routes(router);
     });
-    parts.push(background(log, [control.run, data.run]));
-    return { url: url(), python, stop: () => parts.unwind() };
+    const work = background(log, [control.run, data.run]);
+    parts.push(work.stop);
+    return { url: url(), python, failed: work.failed, stop: () => parts.unwind() };
   } catch (error) {
     await parts.unwind();
     throw error;

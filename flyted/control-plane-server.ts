@@ -30,8 +30,9 @@ export async function startControlPlane(options: Omit<FoundationOptions, "dataDi
       control.routes(router);
       router.service(DataProxyService, dataProxyService({ directory: control.directory, objects, logs }));
     });
-    parts.push(background(log, [control.run]));
-    return { url: url(), stop: () => parts.unwind() };
+    const work = background(log, [control.run]);
+    parts.push(work.stop);
+    return { url: url(), failed: work.failed, stop: () => parts.unwind() };
   } catch (error) {
     await parts.unwind();
     throw error;

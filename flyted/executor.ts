@@ -15,15 +15,14 @@ import type { ExecutorConfig } from "./executor-config.ts";
 import { executorHealth } from "./executor-health.ts";
 import { remoteStore } from "./foundation.ts";
 import { kubernetesDataPlane } from "./kubernetes-data-plane.ts";
+import type { Served } from "./serve.ts";
 import { background, type Stack, stack } from "./stack.ts";
 import { executorStore } from "./store-access.ts";
 import { serverTelemetry } from "./telemetry.ts";
 
-export interface ExecutorServer {
+export interface ExecutorServer extends Served {
   /** Where /healthz, /readyz and /metrics are. */
   health: string;
-  /** Rejects when its work ends by itself: nothing brings it back but another process. */
-  failed: Promise<never>;
   /** Ends its own work; pods go on and are taken over by the next executor of the cluster. */
   stop(): Promise<void>;
 }
@@ -99,15 +98,9 @@ async function start({ config, log, onStep, signal }: ExecutorServerOptions, par
   const work = config.leaderElection
     ? leading({ client: urgent, cluster, namespace, identity, log }, health.leading(data.run))
     : inTurns({ link, log }, health.leading(data.run));
-  const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => {});
-  const watched = (until: AbortSignal) =>
-    work(until).catch((error) => {
-      failed.reject(error);
-      throw error;
-    });
-  parts.push(background(log, [watched]));
-  return { health: server.url, failed: failed.promise, stop: () => parts.unwind() };
+  const { failed, stop } = background(log, [work]);
+  parts.push(stop);
+  return { health: server.url, failed, stop: () => parts.unwind() };
 }
 
 /** Patient: an executor may come up before its control plane. */

@@ -15,7 +15,7 @@ export interface ServeOptions {
 }
 
 /** `failed` rejects when the server's work ends by itself: then the program ends too, for whoever starts it again. */
-export type Served = { stop(): Promise<void>; failed?: Promise<never> };
+export type Served = { stop(): Promise<void>; failed: Promise<never> };
 
 export interface Composition<Config, Server extends Served> {
   /** The key that each flag stands for. */
@@ -55,7 +55,7 @@ export async function serve<Config extends Printable, Server extends Served>(
         if (signal.aborted) resolve();
         signal.addEventListener("abort", () => resolve(), { once: true });
       });
-      await Promise.race([told, ...(server.failed ? [server.failed] : [])]);
+      await Promise.race([told, server.failed]);
       if (quiet) stderr(`${composition.farewell}\n`);
     } finally {
       await server.stop();

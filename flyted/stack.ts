@@ -23,16 +23,30 @@ export function stack(): Stack {
   };
 }
 
-/** Runs parts until the returned stop; one that ends by itself with an error is logged. */
+export interface Background {
+  /** Rejects when a part ends by itself with an error: nothing brings it back but another process. */
+  failed: Promise<never>;
+  stop(): Promise<void>;
+}
+
+/** Runs parts until it is stopped. */
 export function background(
   log: { fatal(fields: object, message: string): void },
   parts: readonly ((signal: AbortSignal) => Promise<unknown>)[],
-): () => Promise<void> {
+): Background {
   const stop = new AbortController();
   const work = Promise.all(parts.map((run) => run(stop.signal)));
-  work.catch((err: unknown) => log.fatal({ err }, "the server's work ended"));
-  return async () => {
-    stop.abort();
-    await work.catch(() => undefined);
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => {});
+  work.catch((err: unknown) => {
+    log.fatal({ err }, "the server's work ended");
+    failed.reject(err);
+  });
+  return {
+    failed: failed.promise,
+    async stop() {
+      stop.abort();
+      await work.catch(() => undefined);
+    },
   };
 }
