@@ -77,6 +77,8 @@ export function kubernetesActionStore(options: KubernetesActionStoreOptions): Ku
   const rejected = rejections({ api, log });
   const ends = reconciler({
     reconcile: (key) => lock.run(key, () => writeEnd(key)),
+    // Where calls are slow, most are deleted before their turn comes, and their ends need not be written at all.
+    concurrency: 2,
     onError: (key, error) => log.warn({ attempt: key, err: error }, "an attempt's end could not be stored yet"),
   });
   const watches = (options.namespaces ?? [undefined]).map((namespace) =>
