@@ -59,7 +59,8 @@ export function stages(root, { node, python }) {
     lint("import rules: dependency-cruiser", tool("depcruise"), ["--config", ".dependency-cruiser.mjs", ...ROOMS]),
     lint("dead code: knip", tool("knip"), ["--no-progress", "--no-config-hints"]),
     tests("unit tests", "unit", 2, () => testFiles(root).filter((file) => !file.startsWith("e2e/"))),
-    tests("end-to-end tests", "e2e", 1, () => testFiles(root).filter((file) => file.startsWith("e2e/"))),
+    // They wait more than they compute: outages, time limits, pods that start.
+    tests("end-to-end tests", "e2e", 2, () => testFiles(root).filter((file) => file.startsWith("e2e/"))),
   ];
 }
 
