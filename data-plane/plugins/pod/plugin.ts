@@ -37,6 +37,8 @@ export function podPlugin(options: PodOptions): Plugin {
   const { pods, objectStore, config, log, logs } = options;
   const create = creator(options);
   const wakes = new Map<string, () => void>();
+  /** When the deletion of a pod was asked for. The watch tells of it later, and until then the pod looks as before. */
+  const askedMs = new Map<string, number>();
 
   async function begin(context: AttemptContext, note: Note): Promise<Step> {
     const created = await create(context);
@@ -184,6 +186,7 @@ export function podPlugin(options: PodOptions): Plugin {
   async function cleanUp(context: AttemptContext, address: PodAddress, secret: boolean, gone: boolean): Promise<Step> {
     const pod = await pods.get(address);
     if (!pod || !isOurs(pod, context.key, options.cluster)) {
+      askedMs.delete(addressText(address));
       await finishLog(context, address);
       if (!pod && secret) await pods.delete({ ...address, secret, graceSeconds: 0 });
       return { released: true };
@@ -197,7 +200,11 @@ export function podPlugin(options: PodOptions): Plugin {
     }
     const lostIn = lostAfter(pod, { graces: config.graces, now: context.now });
     if (lostIn === undefined) {
+      const nowMs = context.now.getTime();
+      const before = askedMs.get(addressText(address));
+      if (before !== undefined && nowMs - before < ENDING_MS) return { after: ENDING_MS };
       await pods.delete({ ...address, secret, graceSeconds: config.terminationGraceSeconds });
+      askedMs.set(addressText(address), nowMs);
       // A pod that no kubelet knows of is gone at once.
       return { after: pod.spec.nodeName ? ENDING_MS : 0 };
     }
@@ -261,6 +268,7 @@ export function podPlugin(options: PodOptions): Plugin {
       const note = readNote(context.state);
       const address = addressOf(context, note);
       wakes.delete(addressText(address));
+      askedMs.delete(addressText(address));
       if (!note.pod) return;
       await pods.delete({ ...address, secret: note.pod.secret, graceSeconds: config.terminationGraceSeconds });
     },
