@@ -63,7 +63,7 @@ function watchChildren(wire: Wire, run: RunIdentifier) {
   const phases = new Map<string, ActionPhase>();
   const ran = new Set<string>();
   let over = 0;
-  let wanted: Wanted | undefined;
+  const waiting = new Set<Wanted>();
   const sentinel = Promise.withResolvers<void>();
 
   function told(name: string, phase: ActionPhase): void {
@@ -71,7 +71,7 @@ function watchChildren(wire: Wire, run: RunIdentifier) {
     if (isTerminal(phase) && (before === undefined || !isTerminal(before))) over += 1;
     if (phase === ActionPhase.RUNNING) ran.add(name);
     phases.set(name, phase);
-    if (wanted?.isTrue()) wanted.resolve();
+    for (const wanted of waiting) if (wanted.isTrue()) wanted.resolve();
   }
 
   async function read(): Promise<void> {
@@ -87,7 +87,7 @@ function watchChildren(wire: Wire, run: RunIdentifier) {
 
   const reading = read().catch((error: unknown) => {
     if (stop.signal.aborted) return;
-    wanted?.reject(error);
+    for (const wanted of waiting) wanted.reject(error);
     sentinel.reject(error);
   });
 
@@ -96,11 +96,16 @@ function watchChildren(wire: Wire, run: RunIdentifier) {
     ran,
     over: () => over,
     ready: sentinel.promise,
-    until(isTrue: () => boolean, what: string): Promise<void> {
+    async until(isTrue: () => boolean, what: string): Promise<void> {
+      if (isTrue()) return;
       const { promise, resolve, reject } = Promise.withResolvers<void>();
-      wanted = { isTrue, resolve, reject };
-      if (isTrue()) resolve();
-      return inTime(promise, () => `${over}/${ran.size}`, what, reject);
+      const wanted = { isTrue, resolve, reject };
+      waiting.add(wanted);
+      try {
+        await inTime(promise, () => `${over}/${ran.size}`, what, reject);
+      } finally {
+        waiting.delete(wanted);
+      }
     },
     async close() {
       stop.abort();
