@@ -3,7 +3,8 @@
  *
  *     const pods = kubernetesPods({ client, cluster: "east", namespaces: ["flyte"], log });
  *
- * Promise: `get` answers from the live copy and asks the API server for what that does not know (yet).
+ * Promise: `get` answers from the live copy and asks the API server for what that does not know (yet). A live copy holds
+ * of a pod's spec only what tells how it runs.
  */
 import {
   type KubeObject,
@@ -17,7 +18,7 @@ import type { Log } from "../../executor/index.ts";
 import { kubeEvents } from "./kube-events.ts";
 import { CLUSTER, MANAGED } from "./labels.ts";
 import { labelValue } from "./names.ts";
-import type { Pod, SecretObject } from "./objects.ts";
+import type { Container, Pod, PodSpec, SecretObject } from "./objects.ts";
 import type { PodAddress, Pods, Removal } from "./pods.ts";
 import { unless } from "./unless.ts";
 
@@ -99,6 +100,7 @@ export function kubernetesPods({ client, cluster, namespaces, log }: KubernetesP
           resource: pods,
           labelSelector,
           log,
+          prune: essence,
           onEvent(event) {
             if (event.type === "synced") return;
             if (event.type === "deleted") events.forget(event.object.metadata.uid);
@@ -117,6 +119,24 @@ export function kubernetesPods({ client, cluster, namespaces, log }: KubernetesP
       await Promise.all([...watches.map((watch) => watch.run(signal)), ...followed]);
     },
   };
+}
+
+/** What a pod was started with is more than half of it, and is not looked at again. */
+function essence(pod: Pod): Pod {
+  const { containers, initContainers, nodeName, hostname, restartPolicy, activeDeadlineSeconds } = pod.spec;
+  const lean = (one: Container): Container => ({
+    name: one.name,
+    ...(one.restartPolicy !== undefined && { restartPolicy: one.restartPolicy }),
+  });
+  const spec: PodSpec = {
+    containers: containers.map(lean),
+    ...(initContainers && { initContainers: initContainers.map(lean) }),
+    ...(nodeName !== undefined && { nodeName }),
+    ...(hostname !== undefined && { hostname }),
+    ...(restartPolicy !== undefined && { restartPolicy }),
+    ...(activeDeadlineSeconds !== undefined && { activeDeadlineSeconds }),
+  };
+  return { ...pod, spec };
 }
 
 function ownersOf({ metadata }: Pod): readonly OwnerReference[] {
