@@ -23,9 +23,11 @@ test("all containers, live and after the pod is gone: the same lines, times and 
   const one = await podLogsCluster(t);
   const executor = one.life();
   const script = (words: string) => ["/bin/sh", "-c", words];
+  const until = (file: string) => `until test -e ${file}; do sleep 0.05; done`;
+  // Kubelets put what comes by one stream into the middle of a long line of the other: so `two` is let through first.
   await one.shell(
     "a",
-    "echo one; until test -e /tmp/go; do sleep 0.05; done; echo two >&2; head -c 200000 /dev/zero | tr '\\0' x; echo; printf '\\377\\000\\r\\n'; printf end",
+    `echo one; ${until("/tmp/go")}; echo two >&2; ${until("/tmp/on")}; head -c 200000 /dev/zero | tr '\\0' x; echo; printf '\\377\\000\\r\\n'; printf end`,
     {
       initContainers: [{ name: "prepare", image: IMAGE, command: script("echo preparing; sleep 0.1; echo prepared") }],
       containers: [{ name: "side", image: IMAGE, command: script("sleep 0.3; echo beside; sleep 0.3") }],
@@ -34,7 +36,10 @@ test("all containers, live and after the pod is gone: the same lines, times and 
   const seen: string[] = [];
   const live = one.read("a", ({ message }) => seen.push(message));
   await eventually(() => seen.includes("[side] beside\n") && seen.includes("one\n"));
-  await one.kubectl("exec", "a", "--container", "main", "--", "touch", "/tmp/go");
+  const touch = (file: string) => one.kubectl("exec", "a", "--container", "main", "--", "touch", file);
+  await touch("/tmp/go");
+  await eventually(() => seen.includes("two\n"));
+  await touch("/tmp/on");
   await executor.quiet("a");
   await executor.finish("a");
   const lines = await live;
