@@ -6,6 +6,7 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import { ActionPhase } from "@flyte-ts/contract/flyteidl2/common/phase_pb.ts";
 import { type ExecutionError, ExecutionErrorSchema } from "@flyte-ts/contract/flyteidl2/core/execution_pb.ts";
 import {
+  type AbortOrder,
   AbortOrderSchema,
   type AttemptReport,
   type ConnectRequest,
@@ -37,6 +38,7 @@ export interface ScriptedControlPlane {
   lease(action: LeasedAction): void;
   /** Takes a lease away without a word, as if it had gone to another cluster meanwhile. */
   withdraw(key: string): void;
+  /** Aborts an attempt; the order, too, is sent again on each connection until the attempt is released. */
   abort(action: LeasedAction, reason?: string): void;
   /** Reports of these attempts are answered STALE. */
   readonly stale: Set<string>;
@@ -64,6 +66,7 @@ const phaseNames = new Map(Object.entries(ActionPhase).map(([name, value]) => [v
 
 export function scriptedControlPlane(): ScriptedControlPlane {
   const held = new Map<string, LeasedAction>();
+  const orders = new Map<string, AbortOrder>();
   const told = new Map<string, Told>();
   let streams: { queue: ConnectResponse[]; wake(): void; end(): void }[] = [];
   const conditions = new Set<() => void>();
@@ -114,6 +117,7 @@ export function scriptedControlPlane(): ScriptedControlPlane {
     if (report.released) {
       entry.released = true;
       held.delete(key);
+      orders.delete(key);
     }
     return ReportVerdict.ACCEPTED;
   }
@@ -137,7 +141,11 @@ export function scriptedControlPlane(): ScriptedControlPlane {
         let over = false;
         const stream = {
           queue: [
-            create(ConnectResponseSchema, { leased: [...held.values()], registration: registration() }),
+            create(ConnectResponseSchema, {
+              leased: [...held.values()],
+              aborts: [...orders.values()],
+              registration: registration(),
+            }),
             create(ConnectResponseSchema, { synced: true }),
           ],
           wake: () => wake(),
@@ -181,10 +189,14 @@ export function scriptedControlPlane(): ScriptedControlPlane {
       held.set(attemptKey(action.ref, action.attempt), action);
       send(create(ConnectResponseSchema, { leased: [action] }));
     },
-    withdraw: (key) => void held.delete(key),
+    withdraw(key) {
+      held.delete(key);
+      orders.delete(key);
+    },
     abort(action, reason = "a test aborts it") {
       const order = create(AbortOrderSchema, { epoch: action.epoch, attempt: action.attempt, reason });
       if (action.ref) order.ref = action.ref;
+      orders.set(attemptKey(action.ref, action.attempt), order);
       send(create(ConnectResponseSchema, { aborts: [order] }));
     },
     told: toldOf,
