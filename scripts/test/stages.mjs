@@ -8,6 +8,9 @@ import { readText } from "../setup/stamp.mjs";
 
 /** @typedef {{ passed: number, failed: number, skipped: number }} Counts */
 
+/** No test takes so long: one that does will never end, and is told by its name. */
+const HANGS_MS = 900_000;
+
 /** Rooms whose imports and tests we look at. */
 const ROOMS = [
   "contract",
@@ -86,7 +89,8 @@ async function runTests(run, node, concurrency, files) {
   try {
     const countsFile = join(folder, "counts.json");
     const reporter = new URL("reporter.mjs", import.meta.url).href;
-    const args = ["--test", `--test-concurrency=${concurrency}`, `--test-reporter=${reporter}`, ...files];
+    const how = [`--test-concurrency=${concurrency}`, `--test-timeout=${HANGS_MS}`, `--test-reporter=${reporter}`];
+    const args = ["--test", ...how, ...files];
     const code = await run(node, args, { FLYTE_TS_TEST_COUNTS: countsFile });
     const text = readText(countsFile);
     const counts = text === undefined ? { passed: 0, failed: 0, skipped: 0 } : JSON.parse(text);
